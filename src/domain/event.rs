@@ -1,0 +1,142 @@
+//! The event log of a run: facts, numbered. Replaying them rebuilds state and does nothing else;
+//! commands to tool hosts are never events.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    completion::Delta,
+    fault::Fault,
+    id::{HostId, MessageId},
+    json::JsonText,
+    message::{Message, Part, ToolCall, ToolResult},
+    model::{FinishReason, ModelRef, Usage},
+    run::Run,
+    time::Timestamp,
+};
+
+/// An entry of a run's log that is kept. What is stored is a promise: variants and fields are added,
+/// never changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The place in the run's log: strictly increasing, with gaps where deltas were.
+    pub sequence: u64,
+    /// When it happened.
+    pub time: Timestamp,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// What happened, for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fact {
+    /// The run changed; the last one of a run has a terminal state.
+    RunUpdated(Arc<Run>),
+    /// A message is complete and part of the conversation.
+    MessageCompleted(Arc<RunMessage>),
+    /// A message that had begun will not be completed.
+    MessageDiscarded {
+        /// The message.
+        message_id: MessageId,
+        /// Why.
+        error: Fault,
+    },
+    /// A tool call changed its state.
+    ToolCallUpdated(Arc<ToolCallUpdate>),
+}
+
+/// A message of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunMessage {
+    /// The message, with its id.
+    pub message: Arc<Message>,
+    /// For the model's messages: how the turn went.
+    pub turn: Option<Turn>,
+}
+
+/// How a model turn went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// The model that answered.
+    pub model: ModelRef,
+    /// Why it stopped.
+    pub finish_reason: FinishReason,
+    /// The provider's own word for it.
+    pub provider_finish_reason: String,
+    /// Tokens of this turn.
+    pub usage: Usage,
+    /// The provider's extra response fields, a JSON object.
+    pub provider_metadata: Option<JsonText>,
+}
+
+/// Where a tool call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CallState {
+    /// Waits for a host.
+    Pending,
+    /// A host has accepted it.
+    Running,
+    /// Done; the tool may still have reported an error.
+    Succeeded,
+    /// Could not be done.
+    Failed,
+    /// Cancelled.
+    Cancelled,
+}
+
+impl CallState {
+    /// Whether the call has ended.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// The state of a tool call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCallUpdate {
+    /// The call.
+    pub call: Arc<ToolCall>,
+    /// Where it stands.
+    pub state: CallState,
+    /// Which delivery, from 1; 0 when it was never delivered.
+    pub attempt: u32,
+    /// Where it runs.
+    pub host_id: Option<HostId>,
+    /// In [`CallState::Succeeded`]; in the other terminal states, what the model is told instead.
+    pub result: Option<Arc<ToolResult>>,
+    /// In [`CallState::Failed`] and [`CallState::Cancelled`].
+    pub error: Option<Fault>,
+}
+
+/// An entry of a run's log that is not kept: for display while it lasts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ephemeral {
+    /// A message grows. Several deltas may have been merged.
+    MessageDelta {
+        /// The message.
+        message_id: MessageId,
+        /// The increments, in order.
+        deltas: Vec<Delta>,
+    },
+    /// A tool call reports how far it is; only the latest counts.
+    Progress {
+        /// The call's state, as it was at its last [`Fact::ToolCallUpdated`].
+        update: Arc<ToolCallUpdate>,
+        /// How far it is.
+        progress: Progress,
+    },
+}
+
+/// How far a running call is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// Increases.
+    pub progress: f64,
+    /// The value of `progress` when done; `None` when not known.
+    pub total: Option<f64>,
+    /// For people.
+    pub message: String,
+    /// Output so far, for people; the model sees only the result.
+    pub parts: Vec<Part>,
+}

@@ -1,0 +1,125 @@
+//! Runs: what to run, and what is seen of a run.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fault::Fault,
+    id::RunId,
+    message::Message,
+    model::{FinishReason, ModelRef, Options, Usage},
+    principal::Tenant,
+    time::Timestamp,
+    tool::ToolBinding,
+};
+
+/// Model, instructions and tools of one loop. A value, never a stored resource.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its name in events.
+    pub name: String,
+    /// The model, aliases resolved.
+    pub model: ModelRef,
+    /// Models to fall back to, in order.
+    pub fallback_models: Vec<ModelRef>,
+    /// The system instructions; empty when there are none.
+    pub instructions: String,
+    /// What it may call, under unique names.
+    pub tools: Vec<ToolBinding>,
+    /// How to generate.
+    pub options: Arc<Options>,
+}
+
+/// What bounds a run. Every bound is set: the server's defaults fill what the caller left open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Most model turns.
+    pub max_turns: u32,
+    /// Most tool calls.
+    pub max_tool_calls: u32,
+    /// Most tokens, input and output.
+    pub max_tokens: u64,
+    /// Most calls in flight.
+    pub max_parallel_tool_calls: u32,
+    /// Wall-clock time.
+    pub timeout: Duration,
+}
+
+/// What to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The agent.
+    pub agent: Agent,
+    /// The conversation to answer, never empty.
+    pub input: Vec<Arc<Message>>,
+    /// What bounds it.
+    pub limits: Limits,
+    /// For listing, watching and routing.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RunState {
+    /// Waits for capacity.
+    Queued,
+    /// Works.
+    Running,
+    /// Was asked to stop and is stopping.
+    Cancelling,
+    /// Ended well.
+    Succeeded,
+    /// Ended with an error.
+    Failed,
+    /// Ended by cancellation.
+    Cancelled,
+}
+
+impl RunState {
+    /// Whether the run has ended.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// A run as it is seen from outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The name of the principal that created it.
+    pub creator: Arc<str>,
+    /// The agent's name.
+    pub agent_name: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why it failed, in [`RunState::Failed`].
+    pub error: Option<Fault>,
+    /// The final answer, in [`RunState::Succeeded`].
+    pub output: Option<Arc<Message>>,
+    /// Why the model stopped in the last turn.
+    pub finish_reason: Option<FinishReason>,
+    /// Tokens so far.
+    pub usage: Usage,
+    /// Tokens so far, by model.
+    pub usage_by_model: BTreeMap<ModelRef, Usage>,
+    /// Model turns so far.
+    pub turn_count: u32,
+    /// The newest event of its log.
+    pub last_sequence: u64,
+    /// As given.
+    pub labels: BTreeMap<String, String>,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// When its first turn began.
+    pub start_time: Option<Timestamp>,
+    /// When it ended.
+    pub end_time: Option<Timestamp>,
+    /// The model that answers now; changes with a fallback.
+    pub model: ModelRef,
+    /// Why it was cancelled; empty when no reason was given.
+    pub cancel_reason: String,
+}

@@ -1,0 +1,131 @@
+//! Tools: what the model sees of them, and where they run.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{id::HostId, json::JsonText};
+
+/// A tool's name: 1 to 64 of `a-z A-Z 0-9 _ . -`; dots separate namespaces.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ToolName(Arc<str>);
+
+impl ToolName {
+    /// Takes a name; `None` when it is not one.
+    pub fn parse(name: &str) -> Option<Self> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        ((1..=64).contains(&name.len()) && name.bytes().all(plain)).then(|| Self(Arc::from(name)))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ToolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ToolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A definition that the model can see. Two definitions with one name and one version are equal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolSpec {
+    /// Its name.
+    pub name: ToolName,
+    /// What it does and when to use it.
+    pub description: String,
+    /// JSON Schema of the arguments, in the author's key order.
+    pub input_schema: JsonText,
+    /// JSON Schema of the structured result.
+    pub output_schema: Option<JsonText>,
+    /// Chosen by its author; empty when there is none.
+    pub version: String,
+    /// What the author says of its effects.
+    pub annotations: Annotations,
+    /// Asks the provider to cache the prompt up to and including this definition, where it can.
+    pub cache_breakpoint: bool,
+}
+
+/// What an author says of a tool's effects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotations {
+    /// Changes nothing.
+    pub read_only: bool,
+    /// Calling twice with one call id has the effect of calling once.
+    pub idempotent: bool,
+    /// May destroy things.
+    pub destructive: bool,
+}
+
+impl Annotations {
+    /// Whether a call may be delivered again after its host was lost.
+    pub const fn may_redeliver(self) -> bool {
+        self.read_only || self.idempotent
+    }
+}
+
+/// A tool of an agent: where it runs, and how long it may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolBinding {
+    /// Where it runs.
+    pub target: ToolTarget,
+    /// Time for one execution, from acceptance. `None`: the server's default.
+    pub timeout: Option<Duration>,
+    /// Time to wait for a host to accept. `None`: the server's default; zero: fail at once.
+    pub accept_timeout: Option<Duration>,
+    /// Longest silence between progress reports. `None`: no limit.
+    pub progress_timeout: Option<Duration>,
+}
+
+/// Where a bound tool runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToolTarget {
+    /// On the run's own stream; the definition travels with the run.
+    Attached(Arc<ToolSpec>),
+    /// On a host that has registered it.
+    Hosted(HostedTool),
+}
+
+impl ToolTarget {
+    /// The name that the model sees.
+    pub fn name(&self) -> &ToolName {
+        match self {
+            Self::Attached(spec) => &spec.name,
+            Self::Hosted(hosted) => &hosted.name,
+        }
+    }
+}
+
+/// A reference to a registered tool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostedTool {
+    /// The registered name.
+    pub name: ToolName,
+    /// Only this version.
+    pub version: Option<String>,
+    /// Only this host.
+    pub host_id: Option<HostId>,
+    /// Only hosts with all these labels.
+    pub host_labels: BTreeMap<String, String>,
+    /// Which host takes the next call.
+    pub affinity: Affinity,
+}
+
+/// Which host takes the next call of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Affinity {
+    /// The one with the most room.
+    #[default]
+    Any,
+    /// The one that took the run's first call, while it lives.
+    Run,
+}

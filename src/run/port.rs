@@ -1,0 +1,394 @@
+//! What a run needs of the world: models, tools, a store, a clock. Adapters implement these traits;
+//! the run never learns which.
+
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{Stream, future::BoxFuture};
+use tokio::sync::mpsc;
+
+use crate::domain::{
+    call::{Assignment, Delivery, Disposition, Report, StopReason},
+    completion::{ModelEvent, Request},
+    event::Event,
+    fault::Fault,
+    id::{CallId, HostId, RequestId, RunId, ThreadId},
+    json::JsonText,
+    model::{ModelInfo, ModelRef},
+    principal::Tenant,
+    run::{Run, RunSpec, RunState},
+    time::Timestamp,
+    tool::{ToolBinding, ToolSpec},
+};
+
+/// Tells the time. Under a paused test clock it moves with `tokio::time`.
+pub trait Clock: Send + Sync + 'static {
+    /// Now, never earlier than it said before.
+    fn now(&self) -> Timestamp;
+}
+
+// === models ===
+
+/// An answer as it comes. See [`ModelEvent`] for the order. Dropping it aborts the provider's request.
+pub type ModelStream = Pin<Box<dyn Stream<Item = Result<ModelEvent, Fault>> + Send>>;
+
+/// How an answer is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// In one piece: `Started`, then `Finished`.
+    Whole,
+    /// As it grows.
+    Streamed,
+}
+
+/// The models that can be reached.
+pub trait Models: Send + Sync + 'static {
+    /// Turns a name of the API into a model: an alias, or `provider:model` of a configured provider.
+    ///
+    /// # Errors
+    /// `MODEL_NAME_INVALID`, `PROVIDER_NOT_FOUND`.
+    fn resolve(&self, name: &str) -> Result<ModelRef, Fault>;
+
+    /// Asks a model once: no retry, no fallback; [`crate::run::generate`] adds those. A fault before
+    /// `Started` has shown nothing to anybody. Never yields `Discarded`. Ends with `Finished` or a
+    /// fault, whatever the provider does: connect, first-byte and idle time-outs are the adapter's.
+    fn call(&self, model: &ModelRef, request: Request, answer: Answer) -> ModelStream;
+
+    /// Lists what the providers offer. One that cannot be asked is named with its fault and does not
+    /// fail the whole.
+    fn list(&self, provider: Option<String>) -> BoxFuture<'_, ModelList>;
+}
+
+/// What [`Models::list`] found.
+#[derive(Clone, Debug, Default)]
+pub struct ModelList {
+    /// The models, sorted by name.
+    pub models: Vec<ModelInfo>,
+    /// Providers that could not be asked, and why.
+    pub unavailable: Vec<(String, Fault)>,
+}
+
+// === tools ===
+
+/// A tool as a turn offers it to the model.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The definition.
+    pub spec: Arc<ToolSpec>,
+    /// Which of the agent's bindings it came from.
+    pub binding: usize,
+}
+
+/// Where tool calls go. No method waits: what happens to a call comes back through the run's [`Inbox`].
+pub trait Tools: Send + Sync + 'static {
+    /// The definitions behind an agent's bindings, in their order. Attached ones are at hand; hosted
+    /// ones are looked up among the tenant's registrations, present and remembered.
+    ///
+    /// # Errors
+    /// The index of the first binding whose tool nobody has registered as yet; [`Tools::registered`]
+    /// tells when to ask again.
+    fn offer(&self, tenant: &Tenant, bindings: &[ToolBinding]) -> Result<Vec<Offer>, usize>;
+
+    /// Completes when the tenant's registrations have changed since the call.
+    fn registered(&self, tenant: &Tenant) -> BoxFuture<'static, ()>;
+
+    /// Checks arguments against the tool's schema. Compiled schemas are kept.
+    ///
+    /// # Errors
+    /// `ARGUMENTS_INVALID`, with a message that helps the model to do better.
+    fn check(&self, tool: &ToolSpec, arguments: &JsonText) -> Result<(), Fault>;
+
+    /// Looks for a host and sends it the call; keeps looking until [`Tools::release`]. News goes to
+    /// the inbox.
+    fn assign(&self, tenant: &Tenant, assignment: Assignment, inbox: Inbox);
+
+    /// Tells the delivery's host to stop, or withdraws the call when no host has it as yet (the inbox
+    /// then hears [`CallNews::Withdrawn`]).
+    fn cancel(&self, delivery: &Delivery, reason: StopReason);
+
+    /// The delivery is over for the run: nothing more about it is wanted, its place in the host's
+    /// window is free. Reports that come later are answered by [`crate::run::Runs::late_report`].
+    fn release(&self, delivery: &Delivery);
+}
+
+/// What happened to a delivery.
+#[derive(Debug)]
+pub enum CallNews {
+    /// A host was chosen and the assignment is on its way.
+    Assigned {
+        /// Which.
+        host_id: HostId,
+    },
+    /// The host said something. The slip must be answered once what it changes is stored; progress
+    /// has none.
+    Reported {
+        /// Who.
+        host_id: HostId,
+        /// What.
+        report: Report,
+        /// Where the receipt goes.
+        slip: Option<ReceiptSlip>,
+    },
+    /// The host, or the end of its session's grace, says that the delivery was never begun: it may be
+    /// delivered again whatever the tool.
+    NotBegun,
+    /// The host was lost after it had accepted: the call may or may not have had its effect.
+    Lost {
+        /// Which.
+        host_id: HostId,
+    },
+    /// Nobody offers the definition that the model saw any more, but another version of it.
+    Changed,
+    /// Cancelled before any host had it.
+    Withdrawn,
+}
+
+/// Where the receipt of a report goes. Dropping it unanswered tells the host nothing: it will send the
+/// report again.
+pub struct ReceiptSlip(Box<dyn FnOnce(Disposition) + Send>);
+
+impl ReceiptSlip {
+    /// A slip that hands the disposition to `answer`, which must not wait.
+    pub fn new(answer: impl FnOnce(Disposition) + Send + 'static) -> Self {
+        Self(Box::new(answer))
+    }
+
+    /// Answers.
+    pub fn answer(self, disposition: Disposition) {
+        (self.0)(disposition);
+    }
+}
+
+impl std::fmt::Debug for ReceiptSlip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReceiptSlip")
+    }
+}
+
+/// What reaches a run from outside its task.
+#[derive(Debug)]
+pub enum RunInput {
+    /// News of a tool call.
+    Call {
+        /// Which delivery.
+        delivery: Delivery,
+        /// What.
+        news: CallNews,
+    },
+    /// Somebody asks it to stop.
+    Cancel {
+        /// Kept in the log; may be empty.
+        reason: String,
+    },
+    /// Its stream was lost with the policy CANCEL, and nobody has attached again within the grace.
+    Abandoned,
+}
+
+/// The bounded mailbox of a live run.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    run_id: RunId,
+    sender: mpsc::Sender<Box<RunInput>>,
+}
+
+impl Inbox {
+    /// The mailbox of a run.
+    pub const fn new(run_id: RunId, sender: mpsc::Sender<Box<RunInput>>) -> Self {
+        Self { run_id, sender }
+    }
+
+    /// Whose it is.
+    pub const fn run_id(&self) -> RunId {
+        self.run_id
+    }
+
+    /// Hands an input over, waiting for room. A run that has ended drops it.
+    pub async fn send(&self, input: RunInput) {
+        // An ended run wants no more news; late reports are answered from the log.
+        let _ended = self.sender.send(Box::new(input)).await;
+    }
+
+    /// Hands an input over if there is room, for what may be lost (progress). Says whether it was.
+    pub fn offer(&self, input: RunInput) -> bool {
+        self.sender.try_send(Box::new(input)).is_ok()
+    }
+}
+
+// === store ===
+
+/// What a store answers.
+pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// Why a store did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else has written: the log is not where the writer thinks it is.
+    #[error("expected the log at sequence {expected}, found it at {found}")]
+    Conflict {
+        /// Where the writer thought it was.
+        expected: u64,
+        /// Where it is.
+        found: u64,
+    },
+    /// The request id is taken by another request.
+    #[error("the request id was used for another request")]
+    RequestIdReused,
+    /// The thread's head is another run.
+    #[error("the head of the thread is another run")]
+    HeadMoved {
+        /// Which; `None` when the thread has none.
+        head: Option<RunId>,
+    },
+    /// No such run in this tenant.
+    #[error("no such run")]
+    NotFound,
+    /// It cannot be read or written now.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// A run to be created.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// What to run.
+    pub spec: Arc<RunSpec>,
+    /// The run's first event is its first state, with sequence 1.
+    pub run: Arc<Run>,
+    /// Makes creation idempotent: the caller's id with a digest of what was asked.
+    pub request: Option<(RequestId, [u8; 32])>,
+}
+
+/// The outcome of a creation.
+#[derive(Clone, Debug)]
+pub enum Creation {
+    /// The run is new.
+    Created,
+    /// The same request had created this run before.
+    Existing(Arc<Run>),
+}
+
+/// Which runs. All set conditions must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// In one of these states; empty: in any.
+    pub states: Vec<RunState>,
+    /// With all these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Of this agent.
+    pub agent_name: Option<String>,
+    /// Created at this time or later.
+    pub min_create_time: Option<Timestamp>,
+    /// Created before this time.
+    pub max_create_time: Option<Timestamp>,
+}
+
+impl RunFilter {
+    /// Whether a run matches.
+    pub fn matches(&self, run: &Run) -> bool {
+        (self.states.is_empty() || self.states.contains(&run.state)) && self.matches_identity(run)
+    }
+
+    /// Whether a run matches but for its state, which changes while it is watched.
+    pub fn matches_identity(&self, run: &Run) -> bool {
+        self.labels
+            .iter()
+            .all(|(key, value)| run.labels.get(key) == Some(value))
+            && self
+                .agent_name
+                .as_ref()
+                .is_none_or(|name| *name == run.agent_name)
+            && self
+                .min_create_time
+                .is_none_or(|min| run.create_time >= min)
+            && self.max_create_time.is_none_or(|max| run.create_time < max)
+    }
+}
+
+/// A durable event in the order in which the tenant's events were committed.
+#[derive(Clone, Debug)]
+pub struct FeedEntry {
+    /// The place in that order: strictly increasing, never reused.
+    pub position: u64,
+    /// Whose event it is.
+    pub run_id: RunId,
+    /// The event.
+    pub event: Arc<Event>,
+}
+
+/// Where runs are kept. Everything is keyed by tenant; nothing is found across tenants.
+///
+/// A future that completes with `Ok` has made its change as durable as the store can: nothing is told
+/// to anybody before.
+pub trait Store: Send + Sync + 'static {
+    /// Creates a run with its first event, unless the same request has done so within the last 24 h.
+    fn create(&self, new: NewRun) -> StoreFuture<'_, Creation>;
+
+    /// Appends events to a run's log, all or none, if its newest event still is `expected`.
+    fn append(
+        &self,
+        tenant: &Tenant,
+        run_id: RunId,
+        expected: u64,
+        events: Vec<Arc<Event>>,
+    ) -> StoreFuture<'_, ()>;
+
+    /// A run's events after a sequence, oldest first, at most `limit`.
+    fn read(
+        &self,
+        tenant: &Tenant,
+        run_id: RunId,
+        after: u64,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<Arc<Event>>>;
+
+    /// A run's newest state, and what it runs.
+    fn run(&self, tenant: &Tenant, run_id: RunId) -> StoreFuture<'_, (Arc<Run>, Arc<RunSpec>)>;
+
+    /// Runs that match, newest first, at most `limit`, created before `before` (an id: they sort by
+    /// time).
+    fn list(
+        &self,
+        tenant: &Tenant,
+        filter: &RunFilter,
+        before: Option<RunId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<Arc<Run>>>;
+
+    /// The tenant's events after a position, in commit order, at most `limit`.
+    fn feed(&self, tenant: &Tenant, after: u64, limit: usize) -> StoreFuture<'_, Vec<FeedEntry>>;
+
+    /// The tenant's newest position.
+    fn position(&self, tenant: &Tenant) -> StoreFuture<'_, u64>;
+
+    /// Which run a tool call belongs to.
+    fn run_of_call(&self, tenant: &Tenant, call_id: &CallId) -> StoreFuture<'_, Option<RunId>>;
+
+    /// Moves a thread's head from one run to another, if it still is where the caller thinks.
+    fn move_head(
+        &self,
+        tenant: &Tenant,
+        thread_id: ThreadId,
+        expected: Option<RunId>,
+        head: RunId,
+    ) -> StoreFuture<'_, ()>;
+}
+
+/// The time-outs and retries of a model call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Most attempts at one model, the first included.
+    pub max_attempts: u32,
+    /// The first wait; each further one is twice as long, jittered.
+    pub base_delay: Duration,
+    /// The longest wait; a provider that asks for a longer one is not asked again.
+    pub max_delay: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            base_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(20),
+        }
+    }
+}
