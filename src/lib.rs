@@ -17,5 +17,6 @@
 //! that there is gRPC.
 
 pub mod domain;
+pub mod pb;
 pub mod run;
 pub mod toolhost;
