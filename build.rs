@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     tonic_prost_build::configure()
         .bytes(".")
+        .codec_path("crate::pb::Codec")
         // `Run` and `RunSnapshot` are large and rare; unboxed they would set the size of every event.
         .boxed(".runwire.v1.RunEvent.event.run_updated")
         .boxed(".runwire.v1.RunEvent.event.message_completed")

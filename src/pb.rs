@@ -3,6 +3,10 @@
 //! Only `rpc` (the server's rim) and `client` (the caller's rim) use it; inside, everything is
 //! [`crate::domain`].
 
+mod codec;
+
+pub use codec::Codec;
+
 /// Package `runwire.v1`.
 #[allow(
     clippy::allow_attributes_without_reason,
