@@ -14,5 +14,6 @@ pub mod message;
 pub mod model;
 pub mod principal;
 pub mod run;
+pub mod secret;
 pub mod time;
 pub mod tool;
