@@ -8,7 +8,7 @@ use crate::{
     domain::{
         call::{Command, Delivery, Disposition, Report},
         fault::Fault,
-        id::{HostId, SessionId},
+        id::{HostId, RunId, SessionId},
         principal::{Principal, Tenant},
         tool::ToolSpec,
     },
@@ -32,6 +32,20 @@ pub struct Settings {
     pub max_tools_per_host: usize,
     /// Most hosts of one tenant.
     pub max_hosts_per_tenant: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_secs(15),
+            dead_after: Duration::from_secs(45),
+            grace: Duration::from_secs(30),
+            default_window: 16,
+            max_window: 4096,
+            max_tools_per_host: 512,
+            max_hosts_per_tenant: 10_000,
+        }
+    }
 }
 
 /// All hosts, sessions and calls in flight. Implements [`crate::run::port::Tools`].
@@ -85,6 +99,11 @@ impl Hub {
         delivery: Delivery,
         report: Report,
     ) -> Result<Option<Disposition>, Fault> {
+        todo!()
+    }
+
+    /// A run has ended: its attachment ends well, and nothing about it is kept.
+    pub fn forget_run(&self, run_id: RunId) {
         todo!()
     }
 

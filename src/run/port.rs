@@ -183,6 +183,15 @@ pub enum RunInput {
     Abandoned,
 }
 
+/// Why a mailbox did not take an input at once.
+#[derive(Debug)]
+pub enum Refused {
+    /// It is full; here is the input back.
+    Full(Box<RunInput>),
+    /// The run has ended.
+    Ended,
+}
+
 /// The bounded mailbox of a live run.
 #[derive(Clone, Debug)]
 pub struct Inbox {
@@ -210,6 +219,24 @@ impl Inbox {
     /// Hands an input over if there is room, for what may be lost (progress). Says whether it was.
     pub fn offer(&self, input: RunInput) -> bool {
         self.sender.try_send(Box::new(input)).is_ok()
+    }
+
+    /// Hands an input over without waiting.
+    ///
+    /// # Errors
+    /// Gives the input back when there is no room now, and drops it when the run has ended.
+    pub fn try_send(&self, input: RunInput) -> Result<(), Refused> {
+        self.sender
+            .try_send(Box::new(input))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(input) => Refused::Full(input),
+                mpsc::error::TrySendError::Closed(_) => Refused::Ended,
+            })
+    }
+
+    /// Whether the run has ended and takes nothing any more.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
     }
 }
 
