@@ -1,14 +1,11 @@
 #!/usr/bin/env bash
 # Generates src/runwire/v1 from the contract. `make gen` calls it; needs python3 and a package index.
 #
-# The generator is older than the runtime on purpose: generated code refuses a runtime older than itself,
-# so these two versions set the lowest grpcio and protobuf that the package supports (pyproject.toml).
 set -euo pipefail
-GRPCIO_TOOLS=1.76.0
-MYPY_PROTOBUF=3.7.0
-
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
+# shellcheck source=scripts/versions.env
+. "$root/scripts/versions.env"
 venv=${RUNWIRE_TOOLS:-$root/.tools}/python-gen-$GRPCIO_TOOLS-$MYPY_PROTOBUF
 out=$here/src/runwire/v1
 
