@@ -19,4 +19,5 @@
 pub mod domain;
 pub mod pb;
 pub mod run;
+pub mod store;
 pub mod toolhost;

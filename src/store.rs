@@ -1,0 +1,3 @@
+//! Where runs are kept: adapters of the port [`crate::run::port::Store`].
+
+pub mod memory;
