@@ -3,6 +3,7 @@
 pub mod generate;
 pub mod log;
 pub mod port;
+pub mod retry;
 pub mod watch;
 
 use std::{sync::Arc, time::Duration};
