@@ -10,6 +10,7 @@ pub use codec::Codec;
 /// Package `runwire.v1`.
 #[allow(
     clippy::allow_attributes_without_reason,
+    clippy::clone_on_ref_ptr,
     clippy::default_trait_access,
     clippy::large_enum_variant,
     clippy::doc_lazy_continuation,

@@ -1,0 +1,287 @@
+//! The configuration: defaults, then a TOML file, then `RUNWIRE__SECTION__KEY` variables, then flags.
+//!
+//! [`Config::load`] reads all layers and returns either a configuration that is whole and checked, or
+//! every problem at once, each with its file and line, variable or flag. Unknown keys are problems.
+//! Secrets never stand in it: it names the variables or the files that hold them. Nothing else in the
+//! crate reads the environment.
+//!
+//! Durations are written `"250ms"`, `"30s"`, `"5m"`, `"2h"`; sizes `"512B"`, `"256KiB"`, `"4MiB"`.
+
+mod check;
+mod environment;
+mod load;
+mod problem;
+mod secret;
+mod section;
+mod setting;
+mod show;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod tree;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+pub use environment::Environment;
+pub use load::{Flag, Layers};
+pub use problem::{Origin, Problem, Problems};
+pub use secret::Secret;
+use section::section;
+pub use setting::{AuthMode, LogFormat, Size, StoreKind};
+pub use tokens::{Token, hash_of, new_token};
+
+use crate::domain::principal::Principal;
+
+/// The kinds of providers that this build knows, for `providers.NAME.kind`.
+pub const PROVIDER_KINDS: &[&str] = &["openai", "ollama", "lmstudio", "script"];
+
+section! {
+    /// The whole configuration.
+    pub Config {
+        /// The listener and its connections.
+        server: Server = Server::default(),
+        /// Who may call.
+        auth: Auth = Auth::default(),
+        /// Where runs are kept.
+        store: Store = Store::default(),
+        /// Model vendors, by the name that stands before the colon of a model. `openai`, `ollama`,
+        /// `lmstudio` and `script` are there without being configured.
+        providers: BTreeMap<String, Provider> = BTreeMap::new(),
+        /// Names of models.
+        models: Models = Models::default(),
+        /// Completions.
+        completions: Completions = Completions::default(),
+        /// Retries of model calls, in completions and runs.
+        retry: Retry = Retry::default(),
+        /// Runs.
+        runs: Runs = Runs::default(),
+        /// Tool calls and tool hosts.
+        tools: Tools = Tools::default(),
+        /// The log.
+        log: Log = Log::default(),
+    }
+}
+
+section! {
+    /// The listener and its connections.
+    pub Server {
+        /// Address to listen on; port 0 takes a free one. Also `--listen`.
+        listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051),
+        /// Allows `auth.mode = "none"` on an address that is not loopback. Also `--insecure`.
+        insecure: bool = false,
+        /// HTTP/2 window of one stream, in bytes.
+        stream_window: Size = Size::kib(256),
+        /// HTTP/2 window of one connection, in bytes. Large on purpose: small unread frames of many
+        /// streams draw on it, and when it is used up the whole connection ends.
+        connection_window: Size = Size::mib(256),
+        /// Most streams of one connection.
+        max_concurrent_streams: u32 = 4096,
+        /// Most connections; more are closed at once.
+        max_connections: usize = 10_000,
+        /// Largest header list of a request, in bytes.
+        max_header_list: Size = Size::kib(16),
+        /// Largest request of a completion or a run, in bytes.
+        max_request: Size = Size::mib(32),
+        /// Largest request of every other method, in bytes.
+        max_message: Size = Size::mib(4),
+        /// Largest batch of events in one response, in bytes.
+        max_response: Size = Size::mib(1),
+        /// Time for the TLS handshake and the HTTP/2 preface.
+        handshake_timeout: Duration = Duration::from_secs(5),
+        /// Time for the first message of a stream that the client opens.
+        first_message_timeout: Duration = Duration::from_secs(10),
+        /// An HTTP/2 ping goes out after this much silence.
+        keepalive_interval: Duration = Duration::from_secs(30),
+        /// A connection is closed when a ping stays unanswered for this long.
+        keepalive_timeout: Duration = Duration::from_secs(20),
+        /// A watch that has nothing to say says so this often.
+        heartbeat: Duration = Duration::from_secs(15),
+        /// After a run's last message: how long its stream waits for the client's half-close.
+        half_close_timeout: Duration = Duration::from_secs(5),
+        /// On SIGTERM: how long streams may go on before they are closed.
+        drain: Duration = Duration::from_secs(30),
+        /// TLS; without a certificate the server speaks plain text.
+        tls: Tls = Tls::default(),
+    }
+}
+
+section! {
+    /// TLS. Files in PEM.
+    pub Tls {
+        /// The server's certificate chain.
+        cert: Option<PathBuf> = None,
+        /// Its private key.
+        key: Option<PathBuf> = None,
+        /// The authorities that sign client certificates; with it, a client must show one.
+        client_ca: Option<PathBuf> = None,
+    }
+}
+
+section! {
+    /// Who may call.
+    pub Auth {
+        /// How callers are known: `none`, `tokens` or `mtls`.
+        mode: AuthMode = AuthMode::None,
+        /// The file of token hashes, for mode `tokens`; `runwire token new` makes its entries.
+        tokens_file: Option<PathBuf> = None,
+        /// For mode `mtls`: a name in a client's certificate (URI or DNS SAN, else CN) to what it may.
+        principals: BTreeMap<String, Grant> = BTreeMap::new(),
+    }
+    resolved {
+        /// What stands in the tokens file.
+        tokens: Vec<Token>,
+        /// Who stands behind which name in a client's certificate.
+        certificates: BTreeMap<String, Principal>,
+    }
+}
+
+section! {
+    /// What a principal may do.
+    pub Grant {
+        /// Whose data it works on.
+        tenant: String = "default".to_owned(),
+        /// What it may do: `completions`, `runs.write`, `runs.read`, `tools.host`, `tools.use`.
+        scopes: Vec<String> = Vec::new(),
+        /// Patterns of tool names that it may host; `*` is any run of characters.
+        host_tools: Vec<String> = Vec::new(),
+        /// Patterns of tool names that it may bind to runs.
+        use_tools: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
+    /// Where runs are kept.
+    pub Store {
+        /// The kind of store: `memory`.
+        kind: StoreKind = StoreKind::Memory,
+        /// The directory of everything that the server keeps. Unset: `$XDG_DATA_HOME/runwire`, else
+        /// `~/.local/share/runwire`. Also `--data-dir`.
+        data_dir: Option<PathBuf> = None,
+    }
+}
+
+section! {
+    /// A model vendor.
+    pub Provider {
+        /// The protocol: `openai` (and whatever speaks it), `ollama`, `lmstudio`, `script`. Unset: the
+        /// name of the provider.
+        kind: Option<String> = None,
+        /// Where its API is. Unset: where the vendor has it.
+        base_url: Option<String> = None,
+        /// The variable that holds the key.
+        api_key_env: Option<String> = None,
+        /// The file that holds the key.
+        api_key_file: Option<PathBuf> = None,
+        /// Headers that go with each request. Not for keys.
+        headers: BTreeMap<String, String> = BTreeMap::new(),
+        /// Merged into each request's JSON before the caller's own provider options.
+        options: BTreeMap<String, serde_json::Value> = BTreeMap::new(),
+        /// Time to connect.
+        connect_timeout: Duration = Duration::from_secs(5),
+        /// Time from the request to the first byte of the answer.
+        first_byte_timeout: Duration = Duration::from_secs(120),
+        /// Longest silence within an answer.
+        idle_timeout: Duration = Duration::from_secs(60),
+        /// Time for the whole answer.
+        timeout: Duration = Duration::from_secs(600),
+        /// The script to play, for kind `script`. Unset: the built-in one.
+        script: Option<PathBuf> = None,
+    }
+    resolved {
+        /// The key, read from where it stands; `None` when it is not there.
+        api_key: Option<Secret>,
+    }
+}
+
+section! {
+    /// Names of models.
+    pub Models {
+        /// Short names: alias to `provider:model`.
+        aliases: BTreeMap<String, String> = BTreeMap::new(),
+    }
+}
+
+section! {
+    /// Completions.
+    pub Completions {
+        /// Most completions at once; more are refused with `SERVER_OVERLOADED`.
+        max_in_flight: usize = 10_000,
+        /// Time for the whole completion, retries and fallbacks included, within the caller's deadline.
+        timeout: Duration = Duration::from_secs(600),
+    }
+}
+
+section! {
+    /// Retries of model calls.
+    pub Retry {
+        /// Most attempts at one model, the first included.
+        max_attempts: u32 = 3,
+        /// The first wait; each further one is twice as long, jittered.
+        base_delay: Duration = Duration::from_millis(500),
+        /// The longest wait; a provider that asks for a longer one is not asked again.
+        max_delay: Duration = Duration::from_secs(20),
+    }
+}
+
+section! {
+    /// Runs. The limits are what a caller's unset ones become, and the most that a caller can have.
+    pub Runs {
+        /// Most live runs; more are refused with `SERVER_OVERLOADED`.
+        max_live: usize = 100_000,
+        /// Most model turns of a run.
+        max_turns: u32 = 100,
+        /// Most tool calls of a run.
+        max_tool_calls: u32 = 1_000,
+        /// Most tokens of a run, input and output.
+        max_tokens: u64 = 10_000_000,
+        /// Most tool calls of a run in flight.
+        max_parallel_tool_calls: u32 = 64,
+        /// Wall-clock time of a run.
+        timeout: Duration = Duration::from_secs(3_600),
+    }
+}
+
+section! {
+    /// Tool calls and tool hosts.
+    pub Tools {
+        /// Time for one execution of a tool, from its acceptance.
+        timeout: Duration = Duration::from_secs(300),
+        /// Time to wait for a host to accept a call.
+        accept_timeout: Duration = Duration::from_secs(60),
+        /// How long a cancelled call's host is waited for.
+        cancel_grace: Duration = Duration::from_secs(10),
+        /// Most deliveries of one call.
+        max_attempts: u32 = 3,
+        /// Largest result of a tool, in bytes; a larger one becomes an error result.
+        max_result: Size = Size::mib(1),
+        /// Both ends of a host's stream say something at least this often.
+        heartbeat: Duration = Duration::from_secs(15),
+        /// A host's stream that is silent for this long is dead.
+        dead_after: Duration = Duration::from_secs(45),
+        /// How long a lost stream's calls stay with its host.
+        grace: Duration = Duration::from_secs(30),
+        /// Calls at once of a host that names no number.
+        window: u32 = 16,
+        /// Most calls at once of a host.
+        max_window: u32 = 4_096,
+        /// Most tools of one host.
+        max_tools_per_host: usize = 512,
+        /// Most hosts of one tenant.
+        max_hosts_per_tenant: usize = 10_000,
+    }
+}
+
+section! {
+    /// The log, on standard error.
+    pub Log {
+        /// How it looks: `text` or `json`. Also `--log-format`.
+        format: LogFormat = LogFormat::Text,
+        /// What it shows: a level, or targets with levels (`info,runwire::rpc=debug`). Also `--log`.
+        filter: String = "info".to_owned(),
+    }
+}

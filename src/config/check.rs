@@ -1,0 +1,272 @@
+//! What no single key can tell: whether the keys fit each other.
+
+use std::collections::BTreeSet;
+
+use super::{AuthMode, Config, PROVIDER_KINDS, Provider, section::Reading, setting::Size};
+use crate::domain::model::ModelRef;
+
+/// Checks across keys, and reports all that does not fit.
+pub(super) fn check(config: &Config, reading: &mut Reading) {
+    server(config, reading);
+    auth(config, reading);
+    for (name, provider) in &config.providers {
+        check_provider(name, provider, reading);
+    }
+    aliases(config, reading);
+    limits(config, reading);
+}
+
+fn server(config: &Config, reading: &mut Reading) {
+    let server = &config.server;
+    let tls = &server.tls;
+    match (&tls.cert, &tls.key) {
+        (Some(_), None) => reading.report_at("server.tls.cert", "needs server.tls.key beside it"),
+        (None, Some(_)) => reading.report_at("server.tls.key", "needs server.tls.cert beside it"),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    if tls.client_ca.is_some() && tls.cert.is_none() {
+        reading.report_at(
+            "server.tls.client_ca",
+            "needs server.tls.cert: without TLS there are no client certificates",
+        );
+    }
+    // 16 KiB is the smallest frame that HTTP/2 promises, 2 GiB less one byte its largest window.
+    for (key, window) in [
+        ("server.stream_window", server.stream_window),
+        ("server.connection_window", server.connection_window),
+    ] {
+        if !(Size::kib(16)..Size(1 << 31)).contains(&window) {
+            reading.report_at(key, "is from 16KiB to just under 2GiB");
+        }
+    }
+    if server.stream_window > server.connection_window {
+        reading.report_at(
+            "server.stream_window",
+            "is larger than server.connection_window",
+        );
+    }
+    for (key, size) in [
+        ("server.max_request", server.max_request),
+        ("server.max_message", server.max_message),
+        ("server.max_response", server.max_response),
+        ("server.max_header_list", server.max_header_list),
+    ] {
+        if !(Size::kib(4)..=Size::mib(1024)).contains(&size) {
+            reading.report_at(key, "is from 4KiB to 1GiB");
+        }
+    }
+}
+
+fn auth(config: &Config, reading: &mut Reading) {
+    let server = &config.server;
+    match config.auth.mode {
+        AuthMode::None => {
+            if !server.listen.ip().is_loopback() && !server.insecure {
+                reading.report_at(
+                    "server.listen",
+                    format!(
+                        "{} is not loopback and auth.mode is \"none\": everybody who reaches it could \
+                         do everything; set auth.mode, or say --insecure",
+                        server.listen
+                    ),
+                );
+            }
+        }
+        AuthMode::Tokens => {
+            if config.auth.tokens_file.is_none() {
+                reading.report_at("auth.mode", "\"tokens\" needs auth.tokens_file");
+            }
+            if !server.listen.ip().is_loopback() && server.tls.cert.is_none() && !server.insecure {
+                reading.report_at(
+                    "server.listen",
+                    format!(
+                        "{} is not loopback and there is no server.tls.cert: tokens would travel in \
+                         the clear; set it, or say --insecure where a proxy does TLS",
+                        server.listen
+                    ),
+                );
+            }
+        }
+        AuthMode::Mtls => {
+            if server.tls.client_ca.is_none() {
+                reading.report_at("auth.mode", "\"mtls\" needs server.tls.client_ca");
+            }
+            if config.auth.principals.is_empty() {
+                reading.report_at("auth.mode", "\"mtls\" needs auth.principals");
+            }
+        }
+    }
+    for (name, grant) in &config.auth.principals {
+        for (key, message) in grant.principal(name).err().unwrap_or_default() {
+            reading.report_at(&format!("auth.principals.{name}.{key}"), message);
+        }
+    }
+}
+
+fn check_provider(name: &str, provider: &Provider, reading: &mut Reading) {
+    let at = |key: &str| format!("providers.{name}.{key}");
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    if !(1..=63).contains(&name.len()) || !name.bytes().all(plain) {
+        reading.report_at(
+            &format!("providers.{name}"),
+            "a provider's name is 1 to 63 of a-z 0-9 - _",
+        );
+    }
+    let kind = provider.kind.as_deref().unwrap_or(name);
+    if !PROVIDER_KINDS.contains(&kind) {
+        let known = PROVIDER_KINDS.join(", ");
+        reading.report_at(&at("kind"), format!("{kind:?} is not one of {known}"));
+    }
+    if kind == "openai" && name != "openai" && provider.base_url.is_none() {
+        reading.report_at(&at("base_url"), "a provider of kind \"openai\" needs it");
+    }
+    if provider
+        .base_url
+        .as_deref()
+        .is_some_and(|url| !is_plain_url(url))
+    {
+        reading.report_at(
+            &at("base_url"),
+            "is an http or https URL with a host, without user, query and fragment",
+        );
+    }
+    if let Some(variable) = &provider.api_key_env {
+        if provider.api_key_file.is_some() {
+            reading.report_at(&at("api_key_env"), "stands beside api_key_file: choose one");
+        }
+        if !is_variable_name(variable) {
+            // Not shown: somebody may have put the key itself here.
+            reading.report_at(
+                &at("api_key_env"),
+                "is the name of a variable, such as \"OPENAI_API_KEY\" (value not shown)",
+            );
+        }
+    }
+    for header in provider.headers.keys() {
+        let header_name = header.to_ascii_lowercase();
+        if [
+            "authorization",
+            "proxy-authorization",
+            "x-api-key",
+            "api-key",
+            "cookie",
+        ]
+        .contains(&header_name.as_str())
+        {
+            reading.report_at(
+                &format!("providers.{name}.headers.{header}"),
+                "secrets do not stand in the configuration: use api_key_env or api_key_file",
+            );
+        }
+    }
+    if provider.script.is_some() && kind != "script" {
+        reading.report_at(&at("script"), "is for providers of kind \"script\"");
+    }
+}
+
+fn is_plain_url(url: &str) -> bool {
+    let Some(rest) = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"))
+    else {
+        return false;
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    !host.is_empty() && !rest.contains(['@', '?', '#', ' ']) && url.parse::<http::Uri>().is_ok()
+}
+
+fn is_variable_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    (1..=128).contains(&name.len())
+        && name.bytes().all(plain)
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn aliases(config: &Config, reading: &mut Reading) {
+    let known: BTreeSet<&str> = config.providers.keys().map(String::as_str).collect();
+    for (alias, target) in &config.models.aliases {
+        let at = format!("models.aliases.{alias}");
+        if alias.is_empty() || alias.contains(':') {
+            reading.report_at(&at, "an alias has no colon: provider:model needs none");
+        }
+        match ModelRef::parse(target) {
+            None => reading.report_at(&at, format!("{target:?} is not provider:model")),
+            Some(model) if !known.contains(model.provider.as_str()) => {
+                reading.report_at(
+                    &at,
+                    format!("no provider {:?} is configured", model.provider),
+                );
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn limits(config: &Config, reading: &mut Reading) {
+    let tools = &config.tools;
+    if tools.heartbeat >= tools.dead_after {
+        reading.report_at(
+            "tools.heartbeat",
+            "is not shorter than tools.dead_after: every healthy host would be taken for dead",
+        );
+    }
+    if tools.window > tools.max_window {
+        reading.report_at("tools.window", "is larger than tools.max_window");
+    }
+    if config.retry.base_delay > config.retry.max_delay {
+        reading.report_at("retry.base_delay", "is longer than retry.max_delay");
+    }
+    let (runs, server) = (&config.runs, &config.server);
+    for (key, zero) in [
+        (
+            "server.max_concurrent_streams",
+            server.max_concurrent_streams == 0,
+        ),
+        ("server.max_connections", server.max_connections == 0),
+        ("server.heartbeat", server.heartbeat.is_zero()),
+        (
+            "server.handshake_timeout",
+            server.handshake_timeout.is_zero(),
+        ),
+        (
+            "server.first_message_timeout",
+            server.first_message_timeout.is_zero(),
+        ),
+        (
+            "server.keepalive_interval",
+            server.keepalive_interval.is_zero(),
+        ),
+        (
+            "server.keepalive_timeout",
+            server.keepalive_timeout.is_zero(),
+        ),
+        (
+            "completions.max_in_flight",
+            config.completions.max_in_flight == 0,
+        ),
+        ("completions.timeout", config.completions.timeout.is_zero()),
+        ("retry.max_attempts", config.retry.max_attempts == 0),
+        ("runs.max_live", runs.max_live == 0),
+        ("runs.max_turns", runs.max_turns == 0),
+        ("runs.max_tokens", runs.max_tokens == 0),
+        (
+            "runs.max_parallel_tool_calls",
+            runs.max_parallel_tool_calls == 0,
+        ),
+        ("runs.timeout", runs.timeout.is_zero()),
+        ("tools.timeout", tools.timeout.is_zero()),
+        ("tools.heartbeat", tools.heartbeat.is_zero()),
+        ("tools.max_attempts", tools.max_attempts == 0),
+        ("tools.max_result", tools.max_result.0 == 0),
+        ("tools.window", tools.window == 0),
+        ("tools.max_tools_per_host", tools.max_tools_per_host == 0),
+        (
+            "tools.max_hosts_per_tenant",
+            tools.max_hosts_per_tenant == 0,
+        ),
+    ] {
+        if zero {
+            reading.report_at(key, "is zero, which lets nothing happen");
+        }
+    }
+}
