@@ -1,6 +1,7 @@
 //! Runs: the loop of model turns and tool calls.
 
 pub mod generate;
+pub(crate) mod lock;
 pub mod log;
 pub mod port;
 pub mod retry;

@@ -123,3 +123,17 @@ pub struct Run {
     /// Why it was cancelled; empty when no reason was given.
     pub cancel_reason: String,
 }
+
+impl Run {
+    /// The same run, seen when this was the newest event of its log.
+    #[must_use]
+    pub fn seen_at(self: &Arc<Self>, last_sequence: u64) -> Arc<Self> {
+        if self.last_sequence == last_sequence {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            last_sequence,
+            ..Self::clone(self)
+        })
+    }
+}

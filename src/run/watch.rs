@@ -1,5 +1,7 @@
 //! Watching runs: one from any place of its log, or all that match.
 
+pub(crate) mod weight;
+
 use std::sync::Arc;
 
 use super::{

@@ -1,0 +1,405 @@
+//! What one tenant has stored.
+//!
+//! Locks are taken in the order index, runs, a run's log, feed; most operations take one or two.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque, hash_map},
+    ops::Bound,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use super::Settings;
+use crate::{
+    domain::{
+        event::{Event, Fact},
+        id::{CallId, RequestId, RunId, ThreadId},
+        run::{Run, RunSpec},
+        time::Timestamp,
+    },
+    run::{
+        lock::Lock,
+        port::{Creation, FeedEntry, NewRun, RunFilter, StoreError},
+        watch::weight,
+    },
+};
+
+/// How long a request id is remembered.
+const REQUESTS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Most things that one operation clears away: more than it adds, so that what is over is gone in the
+/// end and no single call pays for it.
+const CLEARED_AT_ONCE: usize = 4;
+
+/// Runs looked at while the list of them is held.
+const PAGE: usize = 256;
+
+pub(super) struct Shelf {
+    settings: Settings,
+    index: Lock<Index>,
+    runs: RwLock<BTreeMap<RunId, Arc<Kept>>>,
+    feed: Lock<Feed>,
+}
+
+/// A run that is kept.
+struct Kept {
+    spec: Arc<RunSpec>,
+    request: Option<RequestId>,
+    log: Lock<RunLog>,
+}
+
+struct RunLog {
+    /// The newest state.
+    run: Arc<Run>,
+    /// Each event with its position in the feed.
+    events: Vec<(u64, Arc<Event>)>,
+    /// Bytes, by estimate.
+    weight: usize,
+}
+
+impl RunLog {
+    fn head(&self) -> u64 {
+        self.events.last().map_or(0, |(_, event)| event.sequence)
+    }
+
+    fn newest(&self) -> Arc<Run> {
+        self.run.seen_at(self.head())
+    }
+}
+
+/// The tenant's events in the order of their commits.
+struct Feed {
+    newest: u64,
+    /// A tree, not a queue: the events of a run that is dropped lie anywhere.
+    entries: BTreeMap<u64, (RunId, Arc<Event>)>,
+}
+
+/// What finds runs, and what says which are to be dropped.
+#[derive(Default)]
+struct Index {
+    requests: HashMap<RequestId, Request>,
+    requests_by_age: VecDeque<(Timestamp, RequestId)>,
+    calls: HashMap<CallId, RunId>,
+    /// In the order in which they ended.
+    finished: VecDeque<Finished>,
+    finished_weight: usize,
+    heads: HashMap<ThreadId, RunId>,
+}
+
+struct Request {
+    digest: [u8; 32],
+    run_id: RunId,
+    time: Timestamp,
+}
+
+struct Finished {
+    run_id: RunId,
+    time: Timestamp,
+    weight: usize,
+}
+
+impl Shelf {
+    pub(super) fn new(settings: Settings, first_position: u64) -> Self {
+        Self {
+            settings,
+            index: Lock::default(),
+            runs: RwLock::default(),
+            feed: Lock::new(Feed {
+                newest: first_position,
+                entries: BTreeMap::new(),
+            }),
+        }
+    }
+
+    pub(super) fn create(&self, new: NewRun, now: Timestamp) -> Result<Creation, StoreError> {
+        let mut index = self.index.lock();
+        index.forget_requests(now);
+        if let Some((request_id, digest)) = &new.request
+            && let Some(request) = index.requests.get(request_id)
+            && now.since(request.time) < REQUESTS_KEPT
+        {
+            if request.digest != *digest {
+                return Err(StoreError::RequestIdReused);
+            }
+            let (run, _) = self.run(request.run_id)?;
+            return Ok(Creation::Existing(run));
+        }
+        let run_id = new.run.id;
+        if let Some((request_id, digest)) = &new.request {
+            let request = Request {
+                digest: *digest,
+                run_id,
+                time: now,
+            };
+            index.requests.insert(request_id.clone(), request);
+            index.requests_by_age.push_back((now, request_id.clone()));
+        }
+        self.insert(new);
+        self.drop_finished(&mut index, now);
+        Ok(Creation::Created)
+    }
+
+    fn insert(&self, new: NewRun) {
+        let run = new.run.seen_at(1);
+        let first = Arc::new(Event {
+            sequence: 1,
+            time: run.create_time,
+            fact: Fact::RunUpdated(Arc::clone(&run)),
+        });
+        let run_id = run.id;
+        let input = new.spec.input.iter();
+        let weight = weight::of_event(&first) + input.map(|m| weight::of_message(m)).sum::<usize>();
+        let kept = Arc::new(Kept {
+            spec: new.spec,
+            request: new.request.map(|(id, _)| id),
+            log: Lock::new(RunLog {
+                run,
+                events: Vec::new(),
+                weight,
+            }),
+        });
+        // Held until the first event is in place: whoever finds the run finds its beginning. Nobody can
+        // hold it yet, so taking it before the list of runs locks nobody out.
+        let mut log = kept.log.lock();
+        let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
+        runs.insert(run_id, Arc::clone(&kept));
+        drop(runs);
+        log.events = self.feed.lock().push(run_id, vec![first]);
+    }
+
+    pub(super) fn append(
+        &self,
+        run_id: RunId,
+        expected: u64,
+        events: Vec<Arc<Event>>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let kept = self.kept(run_id)?;
+        let calls: Vec<CallId> = events.iter().flat_map(|event| calls_of(event)).collect();
+        let mut log = kept.log.lock();
+        let found = log.head();
+        if found != expected {
+            return Err(StoreError::Conflict { expected, found });
+        }
+        let was_finished = log.run.state.is_terminal();
+        for event in &events {
+            log.weight += weight::of_event(event);
+            if let Fact::RunUpdated(run) = &event.fact {
+                log.run = Arc::clone(run);
+            }
+        }
+        let placed = self.feed.lock().push(run_id, events);
+        log.events.extend(placed);
+        let finished = (log.run.state.is_terminal() && !was_finished).then_some(log.weight);
+        drop(log);
+        if calls.is_empty() && finished.is_none() {
+            return Ok(());
+        }
+        let mut index = self.index.lock();
+        index.calls.extend(calls.into_iter().map(|id| (id, run_id)));
+        if let Some(weight) = finished {
+            index.finish(Finished {
+                run_id,
+                time: now,
+                weight,
+            });
+            self.drop_finished(&mut index, now);
+        }
+        Ok(())
+    }
+
+    pub(super) fn read(
+        &self,
+        run_id: RunId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, StoreError> {
+        let kept = self.kept(run_id)?;
+        let log = kept.log.lock();
+        let start = log.events.partition_point(|(_, e)| e.sequence <= after);
+        let rest = log.events.iter().skip(start).take(limit);
+        Ok(rest.map(|(_, event)| Arc::clone(event)).collect())
+    }
+
+    pub(super) fn run(&self, run_id: RunId) -> Result<(Arc<Run>, Arc<RunSpec>), StoreError> {
+        let kept = self.kept(run_id)?;
+        let run = kept.log.lock().newest();
+        Ok((run, Arc::clone(&kept.spec)))
+    }
+
+    pub(super) fn list(
+        &self,
+        filter: &RunFilter,
+        before: Option<RunId>,
+        limit: usize,
+    ) -> Vec<Arc<Run>> {
+        let mut found = Vec::new();
+        let mut before = before;
+        loop {
+            let page = self.page(before);
+            let Some((last, _)) = page.last() else {
+                return found;
+            };
+            before = Some(*last);
+            for (_, kept) in page {
+                if found.len() >= limit {
+                    return found;
+                }
+                let log = kept.log.lock();
+                if filter.matches(&log.run) {
+                    found.push(log.newest());
+                }
+            }
+        }
+    }
+
+    /// The next runs, newest first.
+    fn page(&self, before: Option<RunId>) -> Vec<(RunId, Arc<Kept>)> {
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        runs.range((Bound::Unbounded, end))
+            .rev()
+            .take(PAGE)
+            .map(|(id, kept)| (*id, Arc::clone(kept)))
+            .collect()
+    }
+
+    pub(super) fn feed(&self, after: u64, limit: usize) -> Vec<FeedEntry> {
+        let feed = self.feed.lock();
+        feed.entries
+            .range((Bound::Excluded(after), Bound::Unbounded))
+            .take(limit)
+            .map(|(position, (run_id, event))| FeedEntry {
+                position: *position,
+                run_id: *run_id,
+                event: Arc::clone(event),
+            })
+            .collect()
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.feed.lock().newest
+    }
+
+    pub(super) fn run_of_call(&self, call_id: &CallId) -> Option<RunId> {
+        self.index.lock().calls.get(call_id).copied()
+    }
+
+    pub(super) fn move_head(
+        &self,
+        thread_id: ThreadId,
+        expected: Option<RunId>,
+        head: RunId,
+    ) -> Result<(), StoreError> {
+        let mut index = self.index.lock();
+        let found = index.heads.get(&thread_id).copied();
+        if found != expected {
+            return Err(StoreError::HeadMoved { head: found });
+        }
+        index.heads.insert(thread_id, head);
+        Ok(())
+    }
+
+    fn kept(&self, run_id: RunId) -> Result<Arc<Kept>, StoreError> {
+        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        runs.get(&run_id)
+            .map(Arc::clone)
+            .ok_or(StoreError::NotFound)
+    }
+
+    fn drop_finished(&self, index: &mut Index, now: Timestamp) {
+        for _ in 0..CLEARED_AT_ONCE {
+            let Some(run_id) = index.next_to_drop(&self.settings, now) else {
+                return;
+            };
+            let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
+            let Some(kept) = runs.remove(&run_id) else {
+                continue;
+            };
+            drop(runs);
+            let log = kept.log.lock();
+            let mut feed = self.feed.lock();
+            for (position, event) in &log.events {
+                feed.entries.remove(position);
+                for call_id in calls_of(event) {
+                    index.calls.remove(&call_id);
+                }
+            }
+            index.forget_request_of(&kept, run_id);
+        }
+    }
+}
+
+impl Feed {
+    fn push(&mut self, run_id: RunId, events: Vec<Arc<Event>>) -> Vec<(u64, Arc<Event>)> {
+        let placed = events.into_iter().map(|event| {
+            self.newest += 1;
+            self.entries
+                .insert(self.newest, (run_id, Arc::clone(&event)));
+            (self.newest, event)
+        });
+        placed.collect()
+    }
+}
+
+impl Index {
+    fn finish(&mut self, finished: Finished) {
+        self.finished_weight += finished.weight;
+        self.finished.push_back(finished);
+    }
+
+    /// Takes the finished run that is to be dropped, if there is one.
+    fn next_to_drop(&mut self, settings: &Settings, now: Timestamp) -> Option<RunId> {
+        let first = self.finished.front()?;
+        // Never the run that ended last, however large it is: somebody is about to read how it went.
+        let crowded = self.finished.len() > 1
+            && (self.finished.len() > settings.max_finished_runs
+                || self.finished_weight > settings.max_finished_bytes);
+        if !crowded && now.since(first.time) < settings.retention {
+            return None;
+        }
+        let first = self.finished.pop_front()?;
+        self.finished_weight -= first.weight;
+        Some(first.run_id)
+    }
+
+    fn forget_request_of(&mut self, kept: &Kept, run_id: RunId) {
+        let Some(request_id) = &kept.request else {
+            return;
+        };
+        if let hash_map::Entry::Occupied(request) = self.requests.entry(request_id.clone())
+            && request.get().run_id == run_id
+        {
+            request.remove();
+        }
+    }
+
+    fn forget_requests(&mut self, now: Timestamp) {
+        for _ in 0..CLEARED_AT_ONCE {
+            let oldest = self.requests_by_age.front();
+            if oldest.is_none_or(|(time, _)| now.since(*time) < REQUESTS_KEPT) {
+                return;
+            }
+            let Some((_, request_id)) = self.requests_by_age.pop_front() else {
+                return;
+            };
+            // The id may have been used again since.
+            if let hash_map::Entry::Occupied(request) = self.requests.entry(request_id)
+                && now.since(request.get().time) >= REQUESTS_KEPT
+            {
+                request.remove();
+            }
+        }
+    }
+}
+
+/// The calls that an event brings into the world.
+fn calls_of(event: &Event) -> impl Iterator<Item = CallId> {
+    let message = match &event.fact {
+        Fact::MessageCompleted(completed) => Some(&completed.message),
+        Fact::RunUpdated(_) | Fact::MessageDiscarded { .. } | Fact::ToolCallUpdated(_) => None,
+    };
+    message
+        .into_iter()
+        .flat_map(|message| message.tool_calls().map(|call| call.id.clone()))
+}
