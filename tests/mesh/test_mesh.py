@@ -98,14 +98,21 @@ def test_a_completion_passes_whole_and_streamed(channel: grpc.Channel) -> None:
     stub = completions_grpc.CompletionServiceStub(channel)
     params = completions.CompletionParams(model="script:echo", messages=[user("one two three")])
     whole = stub.GenerateCompletion(completions.GenerateCompletionRequest(params=params), timeout=TIMEOUT)
-    streamed = list(stub.StreamCompletion(completions.StreamCompletionRequest(params=params), timeout=TIMEOUT))
+    streamed = list(
+        stub.StreamCompletion(completions.StreamCompletionRequest(params=params), timeout=TIMEOUT)
+    )
     assert "one two three" in text_of(whole.completion.message)
-    assert [event.WhichOneof("event") for event in streamed][:: len(streamed) - 1] == ["started", "completion"]
+    assert [event.WhichOneof("event") for event in streamed][:: len(streamed) - 1] == [
+        "started",
+        "completion",
+    ]
     assert text_of(streamed[-1].completion.message) == text_of(whole.completion.message)
 
 
 def test_an_attached_run_calls_its_tool_on_its_own_stream(channel: grpc.Channel) -> None:
-    start = runs.AttachRunStart(create=spec(run.ToolBinding(attached=weather_tool())), host_id="mesh-attached")
+    start = runs.AttachRunStart(
+        create=spec(run.ToolBinding(attached=weather_tool())), host_id="mesh-attached"
+    )
     caller = Caller(runs_grpc.RunServiceStub(channel).AttachRun, runs.AttachRunRequest(start=start))
     last, calls = None, 0
     for response in caller.responses:
