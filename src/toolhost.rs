@@ -1,18 +1,34 @@
 //! Tool hosts: who offers which tool, which call is where, what happens when a stream is lost.
+//!
+//! ```text
+//! rpc ── Inward ──► Hub (one lock) ──► Book: hosts, windows, calls; pure, answers with effects
+//! rpc ◄─ Outward ◄─ Link ◄──┤
+//! run ◄─ Inbox  ◄─ Courier ◄┘
+//! ```
+//!
+//! A host lives longer than its streams: when one is lost, the calls of the host stay with it for the
+//! grace, and a new stream takes them over. What the host then says it has, it has; what it does not
+//! name, it does not have. A call that was never accepted was never begun; a call that was accepted
+//! and is gone may have had its effect, and its run is told so.
+
+mod book;
+mod courier;
+mod hub;
+mod link;
+mod recent;
+mod schema;
+mod session;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+pub use hub::Hub;
+pub use session::{Inward, Outward};
 
-use crate::{
-    domain::{
-        call::{Command, Delivery, Disposition, Report},
-        fault::Fault,
-        id::{HostId, RunId, SessionId},
-        principal::{Principal, Tenant},
-        tool::ToolSpec,
-    },
-    run::port::Inbox,
+use crate::domain::{
+    call::{Delivery, Report},
+    fault::Fault,
+    id::{HostId, SessionId},
+    tool::ToolSpec,
 };
 
 /// The numbers of tool hosting. Defaults are those of the configuration.
@@ -48,83 +64,16 @@ impl Default for Settings {
     }
 }
 
-/// All hosts, sessions and calls in flight. Implements [`crate::run::port::Tools`].
-pub struct Hub {}
-
-impl Hub {
-    /// An empty hub. Its timers run on `tracker` until `shutdown`.
-    pub fn new(
-        settings: Settings,
-        tracker: &TaskTracker,
-        shutdown: CancellationToken,
-    ) -> Arc<Self> {
-        todo!()
-    }
-
-    /// A host opens a stream. One with the same id and principal takes over the older stream's calls;
-    /// the older stream ends with `SUPERSEDED`. Tools that are not taken are named; the rest is live.
-    ///
-    /// # Errors
-    /// `PERMISSION_DENIED` (no scope, or the id belongs to another principal), `SERVER_OVERLOADED`,
-    /// `SERVER_DRAINING`, `INVALID_REQUEST`.
-    pub fn connect(
-        self: &Arc<Self>,
-        principal: &Principal,
-        hello: Hello,
-    ) -> Result<Connected, Fault> {
-        todo!()
-    }
-
-    /// A run's own stream opens: its attached tools run there. Takes over like [`Hub::connect`].
-    ///
-    /// # Errors
-    /// As [`Hub::connect`].
-    pub fn attach(
-        self: &Arc<Self>,
-        principal: &Principal,
-        inbox: Inbox,
-        attachment: Attachment,
-    ) -> Result<Connected, Fault> {
-        todo!()
-    }
-
-    /// A report without a stream. `Ok(None)`: no live run waits for it; ask
-    /// [`crate::run::Runs::late_report`].
-    ///
-    /// # Errors
-    /// `PERMISSION_DENIED` when the call was assigned to a host of another principal.
-    pub async fn report(
-        &self,
-        principal: &Principal,
-        delivery: Delivery,
-        report: Report,
-    ) -> Result<Option<Disposition>, Fault> {
-        todo!()
-    }
-
-    /// A run has ended: its attachment ends well, and nothing about it is kept.
-    pub fn forget_run(&self, run_id: RunId) {
-        todo!()
-    }
-
-    /// The tools that hosts of the tenant offer now, by name and version, and how many offer each.
-    pub fn list(&self, tenant: &Tenant) -> Vec<(Arc<ToolSpec>, usize)> {
-        todo!()
-    }
-
-    /// Tells every session that its stream will end.
-    pub fn go_away(&self, time_left: Duration) {
-        todo!()
-    }
-}
+/// A tool that a host wants to offer, or the fault that parsing it gave, by the name that was sent.
+pub type Proposed = Result<Arc<ToolSpec>, (String, Fault)>;
 
 /// A host introduces itself.
 #[derive(Clone, Debug)]
 pub struct Hello {
     /// The host process.
     pub host_id: HostId,
-    /// Its tools, each with the fault that parsing it gave, by the name that was sent.
-    pub tools: Vec<Result<Arc<ToolSpec>, (String, Fault)>>,
+    /// Its tools.
+    pub tools: Vec<Proposed>,
     /// Most calls at once; `None`: the default.
     pub window: Option<u32>,
     /// For logs and routing.
@@ -148,6 +97,7 @@ pub struct Attachment {
 }
 
 /// An open session, in two halves that live in different tasks.
+#[derive(Debug)]
 pub struct Connected {
     /// Its terms.
     pub session_id: SessionId,
@@ -169,48 +119,8 @@ pub enum FromHost {
         /// The new window.
         window: Option<u32>,
         /// The new tools, whole.
-        tools: Option<Vec<Result<Arc<ToolSpec>, (String, Fault)>>>,
+        tools: Option<Vec<Proposed>>,
     },
     /// It lives.
     Heartbeat,
-}
-
-/// The host's half of a session.
-pub struct Inward {}
-
-impl Inward {
-    /// Takes what the host says. Waits for the run's mailbox at most, never for the host's reading.
-    /// `Ok(Some(..))` is a report that no live run waits for: answer it with
-    /// [`crate::run::Runs::late_report`] and [`Inward::receipt`].
-    ///
-    /// # Errors
-    /// `STREAM_PROTOCOL_VIOLATION`, which ends the stream.
-    pub async fn receive(&self, said: FromHost) -> Result<Option<(Delivery, Report)>, Fault> {
-        todo!()
-    }
-
-    /// Answers a late report.
-    pub fn receipt(&self, delivery: Delivery, disposition: Disposition) {
-        todo!()
-    }
-
-    /// The host will say nothing more: it takes no more calls. Its stream stays open until the calls
-    /// that it has are over for it; half-close is not cancel.
-    pub fn half_close(&self) {
-        todo!()
-    }
-}
-
-/// The server's half of a session. Dropping it is the loss of the stream: the grace begins.
-pub struct Outward {}
-
-impl Outward {
-    /// The next command, heartbeats included. `None`: the session has ended well (the host has
-    /// half-closed and holds no calls). Cancel-safe.
-    ///
-    /// # Errors
-    /// `SUPERSEDED`, `HEARTBEAT_MISSED`, `SLOW_READER`, `SERVER_DRAINING`: the stream ends with it.
-    pub async fn next(&mut self) -> Option<Result<Command, Fault>> {
-        todo!()
-    }
 }
