@@ -9,12 +9,10 @@ from typing import Any
 
 import grpc
 import pytest
-from conftest import Mesh
 from google.protobuf.duration_pb2 import Duration
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-
 from runwire.v1 import completion_service_pb2 as completions
 from runwire.v1 import completion_service_pb2_grpc as completions_grpc
 from runwire.v1 import generation_pb2 as generation
@@ -24,6 +22,8 @@ from runwire.v1 import run_service_pb2 as runs
 from runwire.v1 import run_service_pb2_grpc as runs_grpc
 from runwire.v1 import tool_service_pb2 as tools
 from runwire.v1 import tool_service_pb2_grpc as tools_grpc
+
+from conftest import Mesh
 
 SERVICES = {"CompletionService", "ModelService", "RunService", "ToolService"}
 # Envoy cuts a stream that was silent for 2 s; these tests keep one idle for three times as long.
