@@ -16,7 +16,7 @@ read_pytest() {
   # The summary line: "= 3 failed, 40 passed, 1 error in 2.31s =", or without the rules under -q.
   # A skipped test has not passed, and nothing here may skip.
   sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
-    /^=* ?[0-9]+ (passed|failed|error|errors|skipped|deselected|xfailed|xpassed|warnings?)[, ].* in [0-9.]+s/ {
+    /^=* ?[0-9]+ (passed|failed|errors?|skipped|deselected|xfailed|xpassed|warnings?).* in [0-9.]+s/ {
       p = f = 0
       for (i = 2; i <= NF; i++) {
         if ($i ~ /^passed/) p = $(i - 1)
@@ -26,8 +26,10 @@ read_pytest() {
     END { print p + 0, f + 0 }'
 }
 read_counts() {
-  # The last line of the plain form "N passed, N failed".
-  awk '$2 == "passed," && $4 ~ /^failed,?$/ { p = $1; f = $3 } END { print p + 0, f + 0 }' "$1"
+  # The last line of the form "N passed, N failed"; a word may stand before it.
+  local counts
+  counts=$(sed -nE 's/^([a-z]+: )?([0-9]+) passed, ([0-9]+) failed.*/\2 \3/p' "$1" | tail -n 1)
+  echo "${counts:-0 0}"
 }
 read_exit() {
   # A check without tests of its own: its exit code is its one result.
