@@ -10,7 +10,7 @@ use crate::domain::{
     call::{Assignment, Delivery, Disposition, Report, StopReason},
     completion::{ModelEvent, Request},
     event::Event,
-    fault::Fault,
+    fault::{Fault, Reason},
     id::{CallId, HostId, RequestId, RunId, ThreadId},
     json::JsonText,
     model::{ModelInfo, ModelRef},
@@ -108,6 +108,10 @@ pub trait Tools: Send + Sync + 'static {
     /// The delivery is over for the run: nothing more about it is wanted, its place in the host's
     /// window is free. Reports that come later are answered by [`crate::run::Runs::late_report`].
     fn release(&self, delivery: &Delivery);
+
+    /// The run has ended: its own stream, if it has one, takes no more calls, and nothing about the run
+    /// is kept.
+    fn forget_run(&self, _run_id: RunId) {}
 }
 
 /// What happened to a delivery.
@@ -178,6 +182,8 @@ pub enum RunInput {
     Cancel {
         /// Kept in the log; may be empty.
         reason: String,
+        /// Answered once it is stored that the run stops.
+        slip: Option<ReceiptSlip>,
     },
     /// Its stream was lost with the policy CANCEL, and nobody has attached again within the grace.
     Abandoned,
@@ -271,6 +277,31 @@ pub enum StoreError {
     /// It cannot be read or written now.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+}
+
+impl From<StoreError> for Fault {
+    /// What a caller is told. What the store itself says is for the server's log.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { expected, found } => {
+                Self::new(Reason::Internal, "somebody else has written to the run")
+                    .with("expected", expected)
+                    .with("found", found)
+            }
+            StoreError::RequestIdReused => Self::new(
+                Reason::RequestIdReused,
+                "the request id was used for another request",
+            ),
+            StoreError::HeadMoved { .. } => {
+                Self::new(Reason::Internal, "the head of the thread has moved")
+            }
+            StoreError::NotFound => Self::new(Reason::RunNotFound, "no such run"),
+            StoreError::Unavailable(_) => {
+                Self::new(Reason::StoreUnavailable, "the store is unavailable")
+                    .retry_after(Duration::from_secs(1))
+            }
+        }
+    }
 }
 
 /// A run to be created.
