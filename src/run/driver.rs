@@ -1,0 +1,284 @@
+//! The shell around one run's machine: feeds it inputs, stores its facts, performs its effects.
+//!
+//! One task for each live run. It waits in one place, [`Intake::gather`], takes all that has come,
+//! steps the machine through it, stores the facts of all those steps in one append, answers the receipts
+//! that waited for them, and only then performs the effects.
+
+mod intake;
+
+#[cfg(test)]
+mod tests;
+
+use std::{mem, panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use intake::{Gathered, Intake};
+use tokio::time::{Instant, timeout};
+use tracing::{error, info};
+
+use super::{
+    Ports, Settings,
+    generate::{OnBreak, Plan, generate},
+    log::Log,
+    machine::{Effect, Input, Machine},
+    port::{Answer, Inbox, ReceiptSlip},
+};
+use crate::domain::{
+    call::{Disposition, StopReason},
+    completion::Request,
+    event::Fact,
+    fault::{Fault, Reason},
+    principal::Tenant,
+    run::{Run, RunSpec, RunState},
+    time::Timestamp,
+};
+
+/// What all drivers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) ports: Ports,
+    pub(super) settings: Arc<Settings>,
+}
+
+/// One live run.
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    tenant: Tenant,
+    spec: Arc<RunSpec>,
+    machine: Machine,
+    log: Arc<Log>,
+    /// Where news of its calls goes.
+    inbox: Inbox,
+    intake: Intake,
+    /// Whether the machine is in the middle of a step: after a panic there it is not to be trusted.
+    stepping: bool,
+}
+
+/// What a batch of steps asks for.
+#[derive(Default)]
+struct Batch {
+    facts: Vec<Fact>,
+    receipts: Vec<(ReceiptSlip, Disposition)>,
+    effects: Vec<Effect>,
+}
+
+impl Driver {
+    /// A run that the store has. Its mailbox is the other end of `inbox`.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        spec: Arc<RunSpec>,
+        log: Arc<Log>,
+        mailbox: (Inbox, intake::Mailbox),
+    ) -> Self {
+        let run = log.run();
+        let (inbox, receiver) = mailbox;
+        Self {
+            tenant: run.tenant.clone(),
+            machine: Machine::new(Arc::clone(&spec), run, Arc::clone(&shared.settings)),
+            intake: Intake::new(receiver, shared.settings.mailbox),
+            shared,
+            spec,
+            log,
+            inbox,
+            stepping: false,
+        }
+    }
+
+    /// Drives the run to its end, then drops its place among the live runs. Whatever happens in here, a
+    /// panic included, ends this run and nothing else.
+    pub(super) async fn drive<P>(mut self, place: P) {
+        match AssertUnwindSafe(self.run()).catch_unwind().await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => self.give_up(&fault),
+            Err(_panic) => self.crash().await,
+        }
+        drop(place);
+        self.close();
+    }
+
+    async fn run(&mut self) -> Result<(), Fault> {
+        self.intake.push(Input::Begin);
+        loop {
+            while let Some(inputs) = self.intake.take() {
+                self.settle(inputs).await?;
+            }
+            if self.machine.is_over() {
+                return Ok(());
+            }
+            let due = self.machine.deadline();
+            let clock = &*self.shared.ports.clock;
+            if self.intake.gather(clock, &self.log, due).await {
+                self.offer();
+            }
+        }
+    }
+
+    /// Steps the machine through a batch, stores what that changed, then tells the world.
+    async fn settle(&mut self, inputs: Vec<Gathered>) -> Result<(), Fault> {
+        let now = self.now();
+        let mut batch = Batch::default();
+        for (input, slip) in inputs {
+            self.step(now, input, slip, &mut batch);
+        }
+        if !batch.facts.is_empty() {
+            self.commit(now, batch.facts).await?;
+        }
+        for (slip, disposition) in batch.receipts {
+            slip.answer(disposition);
+        }
+        for effect in batch.effects {
+            self.perform(effect);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, now: Timestamp, input: Input, slip: Option<ReceiptSlip>, batch: &mut Batch) {
+        self.stepping = true;
+        let step = self.machine.step(now, input);
+        self.stepping = false;
+        batch.facts.extend(step.facts);
+        batch.effects.extend(step.effects);
+        batch.receipts.extend(slip.zip(step.receipt));
+    }
+
+    async fn commit(&mut self, now: Timestamp, facts: Vec<Fact>) -> Result<(), Fault> {
+        let limit = self.shared.settings.store_timeout;
+        timeout(limit, self.log.commit(now, facts))
+            .await
+            .unwrap_or_else(|_elapsed| {
+                let why = "the store did not answer in time";
+                Err(Fault::new(Reason::StoreUnavailable, why))
+            })
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let tools = &self.shared.ports.tools;
+        match effect {
+            Effect::Offer => self.offer(),
+            Effect::Check(calls) => {
+                let verdicts = calls
+                    .iter()
+                    .map(|(spec, arguments)| tools.check(spec, arguments))
+                    .collect();
+                self.intake.push(Input::Checked(verdicts));
+            }
+            Effect::CallModel(request) => self.call_model(request),
+            Effect::StopModel => self.intake.drop_model(),
+            Effect::Assign(assignment) => {
+                tools.assign(&self.tenant, *assignment, self.inbox.clone());
+            }
+            Effect::Cancel(delivery, reason) => tools.cancel(&delivery, reason),
+            Effect::Release(delivery) => tools.release(&delivery),
+            Effect::Progress(update, progress) => self.log.progress(update, progress),
+        }
+    }
+
+    fn offer(&mut self) {
+        let tools = &*self.shared.ports.tools;
+        self.intake
+            .offer(tools, &self.tenant, &self.spec.agent.tools);
+    }
+
+    fn call_model(&mut self, request: Request) {
+        let agent = &self.spec.agent;
+        let mut models = Vec::with_capacity(1 + agent.fallback_models.len());
+        models.push(agent.model.clone());
+        models.extend_from_slice(&agent.fallback_models);
+        let left = self.machine.run_deadline().since(self.now());
+        let plan = Plan {
+            models,
+            // An answer in one piece is cheaper, and nobody would see it grow.
+            answer: if self.log.has_full_watchers() {
+                Answer::Streamed
+            } else {
+                Answer::Whole
+            },
+            on_break: OnBreak::Restart,
+            retry: self.shared.settings.retry,
+            deadline: Instant::now().checked_add(left),
+        };
+        let models = Arc::clone(&self.shared.ports.models);
+        self.intake.ask(generate(models, plan, request));
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.ports.clock.now()
+    }
+
+    // === endings that the machine does not decide ===
+
+    /// The store does not take the run's facts: nobody can be told anything more that would last.
+    fn give_up(&mut self, fault: &Fault) {
+        error!(run.id = %self.inbox.run_id(), reason = %fault.reason, "a run is lost to its store");
+        self.abandon_calls();
+        self.intake.drop_model();
+    }
+
+    /// A defect ended the run's task.
+    async fn crash(&mut self) {
+        error!(run.id = %self.inbox.run_id(), "a run's task has panicked");
+        self.intake.drop_model();
+        let fault = Fault::new(Reason::Internal, "a defect of the server ended the run");
+        let ending = AssertUnwindSafe(self.end_crashed(fault.clone())).catch_unwind();
+        match ending.await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => self.give_up(&fault),
+        }
+    }
+
+    async fn end_crashed(&mut self, fault: Fault) -> Result<(), Fault> {
+        let now = self.now();
+        if mem::take(&mut self.stepping) {
+            self.abandon_calls();
+            let ending = failed(&self.log.run(), now, fault);
+            return self.commit(now, vec![ending]).await;
+        }
+        let mut batch = Batch::default();
+        self.step(now, Input::Abort(fault), None, &mut batch);
+        for effect in batch.effects {
+            self.perform(effect);
+        }
+        self.commit(now, batch.facts).await
+    }
+
+    fn abandon_calls(&self) {
+        let tools = &self.shared.ports.tools;
+        for delivery in self.machine.deliveries() {
+            tools.cancel(&delivery, StopReason::RunCancelled);
+            tools.release(&delivery);
+        }
+    }
+
+    /// Answers what is still in the mailbox, and forgets the run.
+    fn close(&mut self) {
+        let run = self.log.run();
+        info!(
+            run.id = %run.id,
+            run.state = ?run.state,
+            run.turns = run.turn_count,
+            reason = run.error.as_ref().map(|error| error.reason.name()),
+            "run ended"
+        );
+        self.shared.ports.tools.forget_run(run.id);
+        if !self.machine.is_over() {
+            return;
+        }
+        let now = self.now();
+        for (input, slip) in self.intake.close() {
+            let receipt = self.machine.step(now, input).receipt;
+            if let Some((slip, disposition)) = slip.zip(receipt) {
+                slip.answer(disposition);
+            }
+        }
+    }
+}
+
+/// The end of a run whose machine is not to be trusted.
+fn failed(run: &Run, now: Timestamp, fault: Fault) -> Fact {
+    Fact::RunUpdated(Arc::new(Run {
+        state: RunState::Failed,
+        error: Some(fault),
+        end_time: Some(now),
+        ..run.clone()
+    }))
+}

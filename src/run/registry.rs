@@ -1,0 +1,460 @@
+//! All runs of the server: creation, look-up, cancellation, and what is answered about runs that have
+//! ended.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Ports, Settings,
+    driver::{Driver, Shared},
+    lock::Lock,
+    log::Log,
+    machine::Settled,
+    port::{Creation, Inbox, NewRun, ReceiptSlip, RunFilter, RunInput},
+    watch::{Detail, Feed, From, Watch, WatchMany, Watches},
+};
+use crate::domain::{
+    call::{Delivery, Disposition, Report},
+    event::{Fact, ToolCallUpdate},
+    fault::{Fault, Reason},
+    id::{CallId, RequestId, RunId},
+    principal::{Principal, Tenant},
+    run::{Run, RunSpec, RunState},
+    time::Timestamp,
+    tool::ToolTarget,
+};
+
+/// Events read at once when a call is looked for in a log.
+const PAGE: usize = 256;
+
+/// All runs of the server: the only way to them.
+pub struct Runs {
+    shared: Arc<Shared>,
+    watches: Arc<Watches>,
+    live: Arc<Live>,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    draining: AtomicBool,
+}
+
+/// The runs that have a driver.
+#[derive(Default)]
+struct Live {
+    runs: Lock<HashMap<RunId, Entry>>,
+    /// Runs live or being created.
+    count: AtomicUsize,
+}
+
+struct Entry {
+    tenant: Tenant,
+    inbox: Inbox,
+    log: Arc<Log>,
+    spec: Arc<RunSpec>,
+}
+
+/// A run's place among the live ones, given back when it is dropped, also by a panic.
+struct Place {
+    live: Arc<Live>,
+    run_id: RunId,
+}
+
+impl Runs {
+    /// Builds the Runner. Tasks go on `tracker`, and end when `shutdown` is cancelled.
+    pub fn new(
+        ports: Ports,
+        settings: Settings,
+        tracker: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
+        let watches = Watches::new(Arc::clone(&ports.store));
+        Arc::new(Self {
+            shared: Arc::new(Shared {
+                ports,
+                settings: Arc::new(settings),
+            }),
+            watches,
+            live: Arc::default(),
+            tracker,
+            shutdown,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Stores a run and starts it. The same request again returns the same run. Once begun, the creation
+    /// is completed whether or not its caller still waits.
+    ///
+    /// # Errors
+    /// `REQUEST_ID_REUSED`, `PERMISSION_DENIED` (a hosted tool's name), `SERVER_OVERLOADED`,
+    /// `SERVER_DRAINING`, `STORE_UNAVAILABLE`.
+    pub async fn create(
+        &self,
+        principal: &Principal,
+        mut spec: RunSpec,
+        request_id: Option<RequestId>,
+    ) -> Result<Arc<Run>, Fault> {
+        if self.draining.load(Ordering::Relaxed) {
+            let why = "the server is shutting down";
+            return Err(Fault::new(Reason::ServerDraining, why));
+        }
+        may_use_tools(principal, &spec)?;
+        let request = request_id
+            .map(|id| digest(principal, &spec).map(|digest| (id, digest)))
+            .transpose()?;
+        spec.limits = self.shared.settings.bounded(spec.limits);
+        let spec = Arc::new(spec);
+        let run = Arc::new(first_state(principal, &spec, self.shared.ports.clock.now()));
+        let place = self.place(run.id)?;
+        let (created, answer) = oneshot::channel();
+        let new = NewRun {
+            spec: Arc::clone(&spec),
+            run,
+            request,
+        };
+        let launch = Launch {
+            shared: Arc::clone(&self.shared),
+            watches: Arc::clone(&self.watches),
+            place,
+        };
+        let shutdown = self.shutdown.clone();
+        self.tracker.spawn(async move {
+            // Ends with the run, or with the server.
+            shutdown
+                .run_until_cancelled(launch.create_and_drive(new, created))
+                .await;
+        });
+        answer.await.unwrap_or_else(|_dropped| {
+            let why = "the server is shutting down";
+            Err(Fault::new(Reason::ServerDraining, why))
+        })
+    }
+
+    /// A run.
+    ///
+    /// # Errors
+    /// `RUN_NOT_FOUND`, `STORE_UNAVAILABLE`.
+    pub async fn get(&self, tenant: &Tenant, run_id: RunId) -> Result<Arc<Run>, Fault> {
+        if let Some(run) = self.of_live(tenant, run_id, |entry| entry.log.run()) {
+            return Ok(run);
+        }
+        let (run, _spec) = self.shared.ports.store.run(tenant, run_id).await?;
+        Ok(run)
+    }
+
+    /// What a run runs.
+    ///
+    /// # Errors
+    /// `RUN_NOT_FOUND`, `STORE_UNAVAILABLE`.
+    pub async fn spec(&self, tenant: &Tenant, run_id: RunId) -> Result<Arc<RunSpec>, Fault> {
+        if let Some(spec) = self.of_live(tenant, run_id, |entry| Arc::clone(&entry.spec)) {
+            return Ok(spec);
+        }
+        let (_run, spec) = self.shared.ports.store.run(tenant, run_id).await?;
+        Ok(spec)
+    }
+
+    /// Runs that match, newest first, at most `limit`, older than `before`.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn list(
+        &self,
+        tenant: &Tenant,
+        filter: &RunFilter,
+        before: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Run>>, Fault> {
+        let store = &self.shared.ports.store;
+        Ok(store.list(tenant, filter, before, limit).await?)
+    }
+
+    /// Asks a run to stop, and returns once that is stored. Idempotent; of a run that has ended, returns
+    /// it as it is.
+    ///
+    /// # Errors
+    /// `RUN_NOT_FOUND`, `STORE_UNAVAILABLE`.
+    pub async fn cancel(
+        &self,
+        tenant: &Tenant,
+        run_id: RunId,
+        reason: String,
+    ) -> Result<Arc<Run>, Fault> {
+        if let Some(inbox) = self.of_live(tenant, run_id, |entry| entry.inbox.clone()) {
+            let (slip, stored) = oneshot::channel();
+            let slip = ReceiptSlip::new(move |disposition| {
+                // The caller may have gone; the run stops all the same.
+                let _gone = slip.send(disposition);
+            });
+            let slip = Some(slip);
+            inbox.send(RunInput::Cancel { reason, slip }).await;
+            // A run that ends first drops the slip: then its end is the answer.
+            let _ended = stored.await;
+        }
+        self.get(tenant, run_id).await
+    }
+
+    /// The mailbox of a live run. A run that is not live counts as finished here: whether there is one
+    /// at all, [`Runs::get`] says.
+    ///
+    /// # Errors
+    /// `RUN_FINISHED`.
+    pub fn inbox(&self, tenant: &Tenant, run_id: RunId) -> Result<Inbox, Fault> {
+        self.of_live(tenant, run_id, |entry| entry.inbox.clone())
+            .ok_or_else(|| Fault::new(Reason::RunFinished, "the run has ended"))
+    }
+
+    /// What to answer to a report on a delivery that no run waits for any more.
+    ///
+    /// # Errors
+    /// `TOOL_CALL_NOT_FOUND`, `STORE_UNAVAILABLE`.
+    pub async fn late_report(
+        &self,
+        tenant: &Tenant,
+        delivery: &Delivery,
+        report: &Report,
+    ) -> Result<Disposition, Fault> {
+        let store = &self.shared.ports.store;
+        let unknown = || Fault::new(Reason::ToolCallNotFound, "no such tool call");
+        let run_id = store
+            .run_of_call(tenant, &delivery.call_id)
+            .await?
+            .ok_or_else(unknown)?;
+        let update = self
+            .newest_update(tenant, run_id, &delivery.call_id)
+            .await?;
+        let settled = Settled::from(&*update.ok_or_else(unknown)?);
+        Ok(settled.disposition(delivery.attempt, report))
+    }
+
+    async fn newest_update(
+        &self,
+        tenant: &Tenant,
+        run_id: RunId,
+        call_id: &CallId,
+    ) -> Result<Option<Arc<ToolCallUpdate>>, Fault> {
+        let store = &self.shared.ports.store;
+        let (mut after, mut newest) = (0, None);
+        loop {
+            let events = store.read(tenant, run_id, after, PAGE).await?;
+            for event in &events {
+                after = event.sequence;
+                match &event.fact {
+                    Fact::ToolCallUpdated(update) if update.call.id == *call_id => {
+                        newest = Some(Arc::clone(update));
+                    }
+                    Fact::ToolCallUpdated(_)
+                    | Fact::RunUpdated(_)
+                    | Fact::MessageCompleted(_)
+                    | Fact::MessageDiscarded { .. } => {}
+                }
+            }
+            if events.len() < PAGE {
+                return Ok(newest);
+            }
+        }
+    }
+
+    /// Watches one run.
+    ///
+    /// # Errors
+    /// `RUN_NOT_FOUND`, `STORE_UNAVAILABLE`.
+    pub async fn watch(
+        &self,
+        tenant: &Tenant,
+        run_id: RunId,
+        from: From,
+        detail: Detail,
+    ) -> Result<Watch, Fault> {
+        self.watches.watch(tenant, run_id, from, detail).await
+    }
+
+    /// Watches all runs that match.
+    ///
+    /// # Errors
+    /// `CURSOR_INVALID`, `STORE_UNAVAILABLE`.
+    pub async fn watch_many(&self, tenant: &Tenant, request: WatchMany) -> Result<Feed, Fault> {
+        self.watches.watch_many(tenant, request).await
+    }
+
+    /// Creates no more runs. Those that live go on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// How many runs are live.
+    pub fn live_count(&self) -> usize {
+        self.live.count.load(Ordering::Relaxed)
+    }
+
+    /// Something of a live run of the tenant.
+    fn of_live<T>(
+        &self,
+        tenant: &Tenant,
+        run_id: RunId,
+        get: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        let runs = self.live.runs.lock();
+        runs.get(&run_id)
+            .filter(|entry| entry.tenant == *tenant)
+            .map(get)
+    }
+
+    fn place(&self, run_id: RunId) -> Result<Place, Fault> {
+        let most = self.shared.settings.max_live_runs;
+        let count = &self.live.count;
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| {
+                (live < most).then_some(live + 1)
+            })
+            .map_err(|_full| {
+                Fault::new(Reason::ServerOverloaded, "too many live runs")
+                    .with("max_live_runs", most)
+                    .retry_after(Duration::from_secs(1))
+            })?;
+        Ok(Place {
+            live: Arc::clone(&self.live),
+            run_id,
+        })
+    }
+}
+
+impl fmt::Debug for Runs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Runs({} live)", self.live_count())
+    }
+}
+
+// === impl Place ===
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.live.runs.lock().remove(&self.run_id);
+        self.live.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === creation ===
+
+/// What a run's task begins with.
+struct Launch {
+    shared: Arc<Shared>,
+    watches: Arc<Watches>,
+    place: Place,
+}
+
+impl Launch {
+    /// The whole task of a run. Creation is part of it, so that a caller who goes away in the middle
+    /// leaves no run behind that is stored and never driven.
+    async fn create_and_drive(
+        self,
+        new: NewRun,
+        created: oneshot::Sender<Result<Arc<Run>, Fault>>,
+    ) {
+        let (spec, run) = (Arc::clone(&new.spec), Arc::clone(&new.run));
+        let answer = self.shared.ports.store.create(new).await;
+        let driver = match answer {
+            Ok(Creation::Created) => {
+                let driver = self.live(spec, &run);
+                // The caller may have gone; the run is stored, so it runs.
+                let _gone = created.send(Ok(run));
+                driver
+            }
+            Ok(Creation::Existing(run)) => {
+                let _gone = created.send(Ok(run));
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "a run was not created");
+                let _gone = created.send(Err(error.into()));
+                return;
+            }
+        };
+        driver.drive(self.place).await;
+    }
+
+    /// Makes the run live.
+    fn live(&self, spec: Arc<RunSpec>, run: &Arc<Run>) -> Driver {
+        let store = Arc::clone(&self.shared.ports.store);
+        let log = Log::new(store, &self.watches, run.tenant.clone(), Arc::clone(run));
+        let (sender, mailbox) = mpsc::channel(self.shared.settings.mailbox.max(1));
+        let inbox = Inbox::new(run.id, sender);
+        let entry = Entry {
+            tenant: run.tenant.clone(),
+            inbox: inbox.clone(),
+            log: Arc::clone(&log),
+            spec: Arc::clone(&spec),
+        };
+        self.place.live.runs.lock().insert(run.id, entry);
+        Driver::new(Arc::clone(&self.shared), spec, log, (inbox, mailbox))
+    }
+}
+
+fn may_use_tools(principal: &Principal, spec: &RunSpec) -> Result<(), Fault> {
+    for binding in &spec.agent.tools {
+        match &binding.target {
+            ToolTarget::Hosted(hosted) if !principal.may_use(hosted.name.as_str()) => {
+                let why = format!("may not use the tool {}", hosted.name);
+                return Err(Fault::new(Reason::PermissionDenied, why).with("tool", &hosted.name));
+            }
+            ToolTarget::Hosted(_) | ToolTarget::Attached(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Digests what is written.
+struct Digester(Sha256);
+
+impl io::Write for Digester {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What was asked, in 32 bytes: another principal or another spec is another request.
+fn digest(principal: &Principal, spec: &RunSpec) -> Result<[u8; 32], Fault> {
+    let mut digester = Digester(Sha256::new());
+    digester.0.update(principal.name.as_bytes());
+    digester.0.update([0]);
+    serde_json::to_writer(&mut digester, spec)
+        .map_err(|_error| Fault::new(Reason::Internal, "the run cannot be written down"))?;
+    Ok(digester.0.finalize().into())
+}
+
+fn first_state(principal: &Principal, spec: &RunSpec, now: Timestamp) -> Run {
+    Run {
+        id: RunId::mint(),
+        tenant: principal.tenant.clone(),
+        creator: Arc::clone(&principal.name),
+        agent_name: spec.agent.name.clone(),
+        state: RunState::Running,
+        error: None,
+        output: None,
+        finish_reason: None,
+        usage: crate::domain::model::Usage::default(),
+        usage_by_model: std::collections::BTreeMap::new(),
+        turn_count: 0,
+        last_sequence: 1,
+        labels: spec.labels.clone(),
+        create_time: now,
+        start_time: Some(now),
+        end_time: None,
+        model: spec.agent.model.clone(),
+        cancel_reason: String::new(),
+    }
+}
