@@ -161,6 +161,7 @@ mod tests {
     fn cancel(reason: &str) -> RunInput {
         RunInput::Cancel {
             reason: reason.to_owned(),
+            slip: None,
         }
     }
 
@@ -168,7 +169,7 @@ mod tests {
         let mut reasons = Vec::new();
         for _ in 0..count {
             match *receiver.recv().await.unwrap() {
-                RunInput::Cancel { reason } => reasons.push(reason),
+                RunInput::Cancel { reason, .. } => reasons.push(reason),
                 RunInput::Call { .. } | RunInput::Abandoned => panic!("not sent here"),
             }
         }

@@ -400,6 +400,10 @@ impl Tools for Hub {
     fn release(&self, delivery: &Delivery) {
         self.with(|book, _| book.release(delivery));
     }
+
+    fn forget_run(&self, run_id: RunId) {
+        Self::forget_run(self, run_id);
+    }
 }
 
 impl fmt::Debug for Hub {
