@@ -19,6 +19,7 @@
 pub mod config;
 pub mod domain;
 pub mod pb;
+pub mod rpc;
 pub mod run;
 pub mod store;
 pub mod toolhost;

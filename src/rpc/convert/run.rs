@@ -1,0 +1,308 @@
+//! Runs: what to run, which runs, and what is seen of one.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use uuid::Uuid;
+
+use super::{
+    At, Intake,
+    completion::MOST_TOOLS,
+    count, fault,
+    generation::{claim, tool_name},
+    message::{decode_all, encode as encode_message, encode_finish, encode_usage},
+    small_count, timestamp,
+};
+use crate::{
+    domain::{
+        fault::Fault,
+        id::{HostId, RequestId, RunId},
+        run::{Agent, Limits, Run, RunSpec, RunState},
+        tool::{Affinity, HostedTool, ToolBinding, ToolName, ToolTarget},
+    },
+    pb::v1,
+    run::port::RunFilter,
+};
+
+const MOST_LABELS: usize = 16;
+const MOST_LABEL_CHARS: usize = 256;
+const MOST_NAME_CHARS: usize = 128;
+const MOST_REASON_CHARS: usize = 512;
+
+impl Intake {
+    /// What to run.
+    pub(in crate::rpc) fn run_spec(
+        &self,
+        spec: Option<v1::RunSpec>,
+        at: &At<'_>,
+    ) -> Result<RunSpec, Fault> {
+        let spec = at.required(spec)?;
+        let at_agent = at.field("agent");
+        Ok(RunSpec {
+            agent: self.agent(at_agent.required(spec.agent)?, &at_agent)?,
+            input: decode_all(spec.input, &at.field("input"))?,
+            limits: self.run_limits(spec.limits, &at.field("limits"))?,
+            labels: labels(spec.labels, &at.field("labels"))?,
+        })
+    }
+
+    fn agent(&self, agent: v1::Agent, at: &At<'_>) -> Result<Agent, Fault> {
+        let at_name = at.field("name");
+        if agent.name.is_empty() {
+            return Err(at_name.invalid("is required"));
+        }
+        bounded(&agent.name, MOST_NAME_CHARS, &at_name)?;
+        let at_tools = at.field("tools");
+        at_tools.at_most(agent.tools.len(), MOST_TOOLS)?;
+        let mut names: HashSet<ToolName> = HashSet::with_capacity(agent.tools.len());
+        let mut tools = Vec::with_capacity(agent.tools.len());
+        for (index, binding) in agent.tools.into_iter().enumerate() {
+            let at_tool = at_tools.index(index);
+            let binding = self.binding(binding, &at_tool)?;
+            claim(binding.target.name(), &mut names, &at_tool)?;
+            tools.push(binding);
+        }
+        Ok(Agent {
+            model: self.model(&agent.model, &at.field("model"))?,
+            fallback_models: self.models(&agent.fallback_models, &at.field("fallback_models"))?,
+            options: self.options(agent.options, &names, &at.field("options"))?,
+            name: agent.name,
+            instructions: agent.instructions,
+            tools,
+        })
+    }
+
+    fn binding(&self, binding: v1::ToolBinding, at: &At<'_>) -> Result<ToolBinding, Fault> {
+        use v1::tool_binding::Binding;
+        let target = match at.field("binding").required(binding.binding)? {
+            Binding::Attached(tool) => {
+                ToolTarget::Attached(Arc::new(self.tool(tool, &at.field("attached"))?))
+            }
+            Binding::Hosted(hosted) => {
+                ToolTarget::Hosted(decode_hosted(hosted, &at.field("hosted"))?)
+            }
+        };
+        let timeout = at.field("timeout").optional_duration(binding.timeout)?;
+        if timeout.is_some_and(|t| t.is_zero()) {
+            return Err(at.field("timeout").invalid("is zero"));
+        }
+        let silence = at.field("progress_timeout");
+        let progress_timeout = silence.optional_duration(binding.progress_timeout)?;
+        Ok(ToolBinding {
+            target,
+            timeout,
+            accept_timeout: at
+                .field("accept_timeout")
+                .optional_duration(binding.accept_timeout)?,
+            progress_timeout: progress_timeout.filter(|t| !t.is_zero()),
+        })
+    }
+
+    /// A limit that is not set is the server's; one that is set may not be above it.
+    fn run_limits(&self, limits: Option<v1::RunLimits>, at: &At<'_>) -> Result<Limits, Fault> {
+        let Some(wire) = limits else {
+            return Ok(self.limits);
+        };
+        let most = &self.limits;
+        let timeout = at.field("timeout");
+        Ok(Limits {
+            max_turns: limit(wire.max_turns, most.max_turns, &at.field("max_turns"))?,
+            max_tool_calls: limit(
+                wire.max_tool_calls,
+                most.max_tool_calls,
+                &at.field("max_tool_calls"),
+            )?,
+            max_tokens: limit(wire.max_tokens, most.max_tokens, &at.field("max_tokens"))?,
+            max_parallel_tool_calls: limit(
+                wire.max_parallel_tool_calls,
+                most.max_parallel_tool_calls,
+                &at.field("max_parallel_tool_calls"),
+            )?,
+            timeout: match timeout.optional_duration(wire.timeout)? {
+                None => most.timeout,
+                Some(Duration::ZERO) => return Err(timeout.invalid("is zero")),
+                Some(wanted) if wanted > most.timeout => {
+                    return Err(timeout.invalid(format!("is more than {:?}", most.timeout)));
+                }
+                Some(wanted) => wanted,
+            },
+        })
+    }
+}
+
+fn limit<N, P>(wanted: Option<N>, most: P, at: &At<'_>) -> Result<P, Fault>
+where
+    P: TryFrom<N> + PartialOrd + From<u8> + std::fmt::Display,
+{
+    let Some(wanted) = wanted else {
+        return Ok(most);
+    };
+    let wanted: P = at.positive(wanted)?;
+    if wanted > most {
+        return Err(at.invalid(format!(
+            "is more than {most}, the most that this server allows"
+        )));
+    }
+    Ok(wanted)
+}
+
+fn decode_hosted(hosted: v1::HostedTool, at: &At<'_>) -> Result<HostedTool, Fault> {
+    let affinity = match hosted.affinity() {
+        v1::HostAffinity::Unspecified | v1::HostAffinity::Any => Affinity::Any,
+        v1::HostAffinity::Run => Affinity::Run,
+    };
+    Ok(HostedTool {
+        name: tool_name(&hosted.name, &at.field("name"))?,
+        version: (!hosted.version.is_empty()).then_some(hosted.version),
+        host_id: optional_host_id(&hosted.host_id, &at.field("host_id"))?,
+        host_labels: labels(hosted.host_labels, &at.field("host_labels"))?,
+        affinity,
+    })
+}
+
+/// A host's id.
+pub(super) fn host_id(id: &str, at: &At<'_>) -> Result<HostId, Fault> {
+    HostId::parse(id).map_err(|_invalid| at.invalid("is not 1 to 128 visible ASCII characters"))
+}
+
+pub(super) fn optional_host_id(id: &str, at: &At<'_>) -> Result<Option<HostId>, Fault> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    host_id(id, at).map(Some)
+}
+
+/// Labels of a run or a host.
+pub(super) fn labels(
+    labels: HashMap<String, String>,
+    at: &At<'_>,
+) -> Result<BTreeMap<String, String>, Fault> {
+    at.at_most(labels.len(), MOST_LABELS)?;
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b);
+    for (key, value) in &labels {
+        let at = at.key(key);
+        if !(1..=63).contains(&key.len()) || !key.bytes().all(plain) {
+            return Err(at.invalid("is not a label's key: 1 to 63 of a-z 0-9 _ . -"));
+        }
+        bounded(value, MOST_LABEL_CHARS, &at)?;
+    }
+    Ok(labels.into_iter().collect())
+}
+
+fn bounded(text: &str, most: usize, at: &At<'_>) -> Result<(), Fault> {
+    if text.len() > most {
+        return Err(at.invalid(format!("is longer than {most} bytes")));
+    }
+    Ok(())
+}
+
+/// A run's id. One that cannot be is as unknown as one that is not there.
+pub(in crate::rpc) fn run_id(id: &str) -> Result<RunId, Fault> {
+    let at = At::root("run_id");
+    if id.is_empty() {
+        return Err(at.invalid("is required"));
+    }
+    id.parse()
+        .map_err(|_invalid| at.invalid("is not a run's id"))
+}
+
+/// The caller's key of a creation: a UUID.
+pub(in crate::rpc) fn request_id(id: &str, at: &At<'_>) -> Result<Option<RequestId>, Fault> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let uuid = Uuid::try_parse(id).map_err(|_invalid| at.invalid("is not a UUID"))?;
+    // One UUID has several spellings.
+    RequestId::parse(&uuid.hyphenated().to_string())
+        .map(Some)
+        .map_err(|error| at.invalid(error.to_string()))
+}
+
+/// Why a run is cancelled: kept in the log, so bounded.
+pub(in crate::rpc) fn cancel_reason(reason: &str) -> String {
+    reason.chars().take(MOST_REASON_CHARS).collect()
+}
+
+/// Which runs.
+pub(in crate::rpc) fn filter(filter: Option<v1::RunFilter>) -> Result<RunFilter, Fault> {
+    let Some(wire) = filter else {
+        return Ok(RunFilter::default());
+    };
+    let at = At::root("filter");
+    let mut states = Vec::with_capacity(wire.states.len().min(8));
+    for (index, number) in wire.states.iter().enumerate() {
+        let at_states = at.field("states");
+        let state = decode_state(*number, &at_states.index(index))?;
+        if !states.contains(&state) {
+            states.push(state);
+        }
+    }
+    let moment = |value: Option<_>, at: At<'_>| value.map(|v| at.timestamp(v)).transpose();
+    Ok(RunFilter {
+        states,
+        labels: labels(wire.labels, &at.field("labels"))?,
+        agent_name: (!wire.agent_name.is_empty()).then_some(wire.agent_name),
+        min_create_time: moment(wire.min_create_time, at.field("min_create_time"))?,
+        max_create_time: moment(wire.max_create_time, at.field("max_create_time"))?,
+    })
+}
+
+fn decode_state(number: i32, at: &At<'_>) -> Result<RunState, Fault> {
+    use v1::run::State;
+    Ok(match State::try_from(number).unwrap_or_default() {
+        State::Unspecified => return Err(at.invalid("is not a state")),
+        State::Queued => RunState::Queued,
+        State::Running => RunState::Running,
+        State::Cancelling => RunState::Cancelling,
+        State::Succeeded => RunState::Succeeded,
+        State::Failed => RunState::Failed,
+        State::Cancelled => RunState::Cancelled,
+    })
+}
+
+// === out ===
+
+const fn encode_state(state: RunState) -> v1::run::State {
+    use v1::run::State;
+    match state {
+        RunState::Queued => State::Queued,
+        RunState::Running => State::Running,
+        RunState::Cancelling => State::Cancelling,
+        RunState::Succeeded => State::Succeeded,
+        RunState::Failed => State::Failed,
+        RunState::Cancelled => State::Cancelled,
+    }
+}
+
+/// A run as callers see it.
+pub(in crate::rpc) fn encode(run: &Run) -> v1::Run {
+    v1::Run {
+        id: run.id.to_string(),
+        agent_name: run.agent_name.clone(),
+        state: encode_state(run.state).into(),
+        error: run.error.as_ref().map(fault::encode),
+        output: run.output.as_deref().map(encode_message),
+        usage: Some(encode_usage(&run.usage)),
+        turn_count: small_count(run.turn_count),
+        last_sequence: count(run.last_sequence),
+        labels: run.labels.clone().into_iter().collect(),
+        create_time: Some(timestamp(run.create_time)),
+        end_time: run.end_time.map(timestamp),
+        start_time: run.start_time.map(timestamp),
+        model: run.model.to_string(),
+        creator: run.creator.to_string(),
+        usage_by_model: run
+            .usage_by_model
+            .iter()
+            .map(|(model, usage)| (model.to_string(), encode_usage(usage)))
+            .collect(),
+        cancel_reason: run.cancel_reason.clone(),
+        finish_reason: run
+            .finish_reason
+            .map_or(v1::FinishReason::Unspecified, encode_finish)
+            .into(),
+    }
+}
