@@ -100,10 +100,10 @@ fn names(leaf: &CertificateDer<'_>) -> Vec<String> {
     for extension in certificate.extensions() {
         if let ParsedExtension::SubjectAlternativeName(san) = extension.parsed_extension() {
             for name in &san.general_names {
-                match name {
-                    GeneralName::URI(uri) => uris.push((*uri).to_owned()),
-                    GeneralName::DNSName(name) => dns.push((*name).to_owned()),
-                    _ => {}
+                if let GeneralName::URI(uri) = name {
+                    uris.push((*uri).to_owned());
+                } else if let GeneralName::DNSName(name) = name {
+                    dns.push((*name).to_owned());
                 }
             }
         }
