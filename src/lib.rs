@@ -20,6 +20,7 @@ pub mod config;
 pub mod domain;
 pub mod pb;
 pub mod rpc;
+pub mod provider;
 pub mod run;
 pub mod store;
 pub mod toolhost;

@@ -1,0 +1,226 @@
+//! A configured provider that is asked over HTTP: a protocol, an address and credentials.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use tokio::time::Instant;
+
+use super::{
+    auth::Authorize,
+    exchange::Exchange,
+    http::{Client, Response, Until},
+    protocol::{Call, Encoded, Protocol, Rejection, Turn},
+    settings::Timeouts,
+};
+use crate::{
+    domain::{
+        completion::Request,
+        fault::{Fault, Reason},
+        id::CallId,
+        model::{ModelInfo, ModelRef},
+    },
+    run::port::{Answer, ModelStream},
+};
+
+/// One provider, whatever is behind it.
+pub(crate) trait Adapter: Send + Sync + 'static {
+    /// As [`crate::run::port::Models::call`].
+    fn call(self: Arc<Self>, model: ModelRef, request: Request, answer: Answer) -> ModelStream;
+
+    /// The models it offers; `None` when it cannot say.
+    fn list(&self) -> BoxFuture<'_, Option<Result<Vec<ModelInfo>, Fault>>>;
+}
+
+/// A provider that is asked over HTTP.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// The provider's name.
+    pub name: String,
+    /// What it speaks.
+    pub protocol: Box<dyn Protocol>,
+    /// Where it is, without a slash at the end.
+    pub base_url: String,
+    /// Its credentials.
+    pub authorize: Arc<dyn Authorize>,
+    /// Headers that the operator adds.
+    pub headers: HeaderMap,
+    /// Its time-outs.
+    pub timeouts: Timeouts,
+    /// What connects to it.
+    pub client: Client,
+}
+
+impl Adapter for Endpoint {
+    fn call(self: Arc<Self>, model: ModelRef, request: Request, answer: Answer) -> ModelStream {
+        let exchange = Exchange::new(Arc::clone(&self), model.clone(), request, answer);
+        let named = move |fault: Fault| {
+            fault
+                .with("provider", &model.provider)
+                .with("model", &model.model)
+        };
+        stream::try_unfold(exchange, |mut exchange| {
+            async move { Ok(exchange.next().await?.map(|event| (event, exchange))) }.boxed()
+        })
+        .map(move |event| event.map_err(&named))
+        .boxed()
+    }
+
+    fn list(&self) -> BoxFuture<'_, Option<Result<Vec<ModelInfo>, Fault>>> {
+        async move {
+            let path = self.protocol.models_path()?;
+            Some(
+                self.ask_models(path)
+                    .await
+                    .map_err(|fault| fault.with("provider", &self.name)),
+            )
+        }
+        .boxed()
+    }
+}
+
+impl Endpoint {
+    /// Sends a call and waits for the head of its answer. A rejected credential is renewed once.
+    ///
+    /// # Errors
+    /// When it cannot be written or does not arrive.
+    pub(crate) async fn send(
+        &self,
+        call: Call<'_>,
+        start: Instant,
+    ) -> Result<(Encoded, Response), Fault> {
+        let mut encoded = self.protocol.encode(call)?;
+        let body = Bytes::from(std::mem::take(&mut encoded.body));
+        let until = Until::whole(start, &self.timeouts);
+        let until = match call.answer {
+            Answer::Whole => until,
+            Answer::Streamed => until.or(self.first_byte(start)),
+        };
+        let response = self
+            .post(&encoded, body.clone(), call.answer, until)
+            .await?;
+        if response.status == http::StatusCode::UNAUTHORIZED && self.authorize.renew().await {
+            let again = self.post(&encoded, body, call.answer, until).await?;
+            return Ok((encoded, again));
+        }
+        Ok((encoded, response))
+    }
+
+    /// When a streamed answer must have begun.
+    pub(crate) fn first_byte(&self, start: Instant) -> Until {
+        Until::after(
+            start,
+            self.timeouts.first_byte,
+            "the beginning of the answer",
+        )
+    }
+
+    /// What a decoder knows of a call.
+    pub(crate) fn turn(&self, model: &ModelRef, request: &Request, headers: HeaderMap) -> Turn {
+        Turn {
+            model: model.clone(),
+            tools: Arc::clone(&request.tools),
+            headers,
+            mint: Box::new(CallId::mint),
+        }
+    }
+
+    async fn post(
+        &self,
+        encoded: &Encoded,
+        body: Bytes,
+        answer: Answer,
+        until: Until,
+    ) -> Result<Response, Fault> {
+        let mut request = self.request(Method::POST, &encoded.path, body)?;
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static(match answer {
+                Answer::Whole => "application/json",
+                Answer::Streamed => encoded.framing.media_type(),
+            }),
+        );
+        headers.extend(encoded.headers.iter().cloned());
+        self.finish_and_send(request, until).await
+    }
+
+    async fn ask_models(&self, path: &str) -> Result<Vec<ModelInfo>, Fault> {
+        let until = Until::whole(Instant::now(), &self.timeouts);
+        let request = self.request(Method::GET, path, Bytes::new())?;
+        let mut response = self.finish_and_send(request, until).await?;
+        let limits = self.client.limits();
+        if !response.status.is_success() {
+            let body = response.body.beginning(limits.max_error_bytes, until).await;
+            let rejection = Rejection {
+                status: response.status,
+                body: &body,
+            };
+            let fault = super::fault::of_status(
+                rejection.status,
+                &response.headers,
+                &super::fault::Words::parse(rejection.body),
+            );
+            return Err(fault);
+        }
+        let body = response
+            .body
+            .rest(Bytes::new(), limits.max_body_bytes, until)
+            .await?;
+        self.protocol.decode_models(&self.name, &body)
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<HttpRequest<Bytes>, Fault> {
+        HttpRequest::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base_url))
+            .body(body)
+            .map_err(|_error| {
+                Fault::new(Reason::Internal, "the provider's base URL is not a URL")
+                    .with("provider", &self.name)
+            })
+    }
+
+    async fn finish_and_send(
+        &self,
+        mut request: HttpRequest<Bytes>,
+        until: Until,
+    ) -> Result<Response, Fault> {
+        for (name, value) in &self.headers {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
+        until
+            .limit(self.authorize.authorize(&mut request))
+            .await??;
+        self.client.send(request, until).await
+    }
+}
+
+/// Reads the operator's headers; every value is marked sensitive.
+///
+/// # Errors
+/// The name of the header that is none.
+pub(crate) fn parse_headers<'a>(
+    headers: impl IntoIterator<Item = (&'a String, &'a crate::domain::secret::Secret)>,
+) -> Result<HeaderMap, String> {
+    headers
+        .into_iter()
+        .map(|(name, value)| {
+            let parsed_name = HeaderName::try_from(name).map_err(|_invalid| name.clone())?;
+            let mut value =
+                HeaderValue::from_str(value.expose()).map_err(|_invalid| name.clone())?;
+            value.set_sensitive(true);
+            Ok((parsed_name, value))
+        })
+        .collect()
+}

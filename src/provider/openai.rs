@@ -1,0 +1,147 @@
+//! The OpenAI chat completions protocol, and what its many speakers make of it.
+//!
+//! Source: OpenAI API reference, "Chat Completions" (platform.openai.com/docs/api-reference/chat),
+//! with the vendors' deviations as [`Quirks`].
+
+mod calls;
+mod decode;
+mod encode;
+mod strict;
+mod think;
+mod wire;
+
+use std::sync::Arc;
+
+use super::{
+    auth::KeyHeader,
+    endpoint::Adapter,
+    fault::{self, Words},
+    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
+    registry::Parts,
+};
+use crate::domain::{
+    completion::Completion,
+    fault::Fault,
+    json::JsonText,
+    model::{ModelInfo, ModelRef},
+};
+
+/// The family: the name under which its state travels and its options are given.
+pub const FAMILY: &str = "openai";
+
+/// How a vendor differs from the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quirks {
+    /// The output limit is called `max_completion_tokens`; else `max_tokens`.
+    pub max_completion_tokens: bool,
+    /// Takes `top_k`. Where it does not, the option is left out.
+    pub top_k: bool,
+    /// Takes `stream_options.include_usage`. Where it does not, usage comes by itself or never.
+    pub stream_usage: bool,
+    /// What the greatest reasoning effort is called.
+    pub max_effort: &'static str,
+    /// Text that begins with `<think>` holds reasoning up to `</think>`.
+    pub think_tags: bool,
+    /// The member in which the vendor wants the reasoning of earlier turns back. `None`: not at all.
+    pub reasoning_back: Option<ReasoningField>,
+}
+
+/// What vendors call the reasoning of an assistant's message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReasoningField {
+    /// `reasoning_content`.
+    ReasoningContent,
+    /// `reasoning`.
+    Reasoning,
+}
+
+impl Quirks {
+    /// OpenAI itself.
+    pub const OPENAI: Self = Self {
+        max_completion_tokens: true,
+        top_k: false,
+        stream_usage: true,
+        max_effort: "max",
+        think_tags: true,
+        reasoning_back: None,
+    };
+
+    /// A server that says it is compatible: the older words, which all of them know.
+    pub const COMPATIBLE: Self = Self {
+        max_completion_tokens: false,
+        top_k: false,
+        stream_usage: true,
+        max_effort: "high",
+        think_tags: true,
+        reasoning_back: None,
+    };
+}
+
+/// The protocol, set up for one vendor.
+#[derive(Debug)]
+pub struct OpenAi {
+    /// The provider's name: its options are given under this name too.
+    pub name: String,
+    /// How it differs.
+    pub quirks: Quirks,
+    /// A JSON object that the operator merges into every request.
+    pub options: Option<JsonText>,
+}
+
+/// Builds a provider of kind `openai`.
+///
+/// # Errors
+/// When the settings do not make one.
+pub(crate) fn build(parts: &mut Parts<'_>) -> Result<Arc<dyn Adapter>, String> {
+    let vendor = parts.vendor.filter(|vendor| vendor.kind == FAMILY);
+    let mut base_url = parts.base_url()?;
+    // Ollama and LM Studio are known by their address alone; both serve this protocol under `/v1`.
+    if matches!(parts.name, "ollama" | "lmstudio") && !base_url.ends_with("/v1") {
+        base_url.push_str("/v1");
+    }
+    let protocol = OpenAi {
+        name: parts.name.to_owned(),
+        quirks: vendor.map_or(Quirks::COMPATIBLE, |vendor| vendor.quirks),
+        options: parts.settings.options.clone(),
+    };
+    let authorize = parts.authorize(KeyHeader::bearer)?;
+    parts.endpoint(base_url, Box::new(protocol), authorize)
+}
+
+impl Protocol for OpenAi {
+    fn encode(&self, call: Call<'_>) -> Result<Encoded, Fault> {
+        encode::encode(self, call)
+    }
+
+    fn decode(&self, turn: Turn, body: &[u8]) -> Result<Completion, Fault> {
+        decode::decode(&self.quirks, turn, body)
+    }
+
+    fn assemble(&self, turn: Turn) -> Box<dyn Assemble> {
+        Box::new(decode::Assembler::new(&self.quirks, turn))
+    }
+
+    fn reject(&self, turn: Turn, rejection: Rejection<'_>) -> Result<Completion, Fault> {
+        let words = Words::parse(rejection.body);
+        if ["content_filter", "content_policy_violation"].contains(&&*words.code) {
+            return Ok(decode::filtered(turn, &words.code));
+        }
+        Err(fault::of_status(rejection.status, &turn.headers, &words))
+    }
+
+    fn models_path(&self) -> Option<&'static str> {
+        Some("/models")
+    }
+
+    fn decode_models(&self, provider: &str, body: &[u8]) -> Result<Vec<ModelInfo>, Fault> {
+        let list: wire::Models<'_> = serde_json::from_slice(body)
+            .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
+        let named = |model: &wire::Model<'_>| {
+            ModelInfo::named(ModelRef {
+                provider: provider.to_owned(),
+                model: model.id.to_string(),
+            })
+        };
+        Ok(list.data().iter().map(named).collect())
+    }
+}

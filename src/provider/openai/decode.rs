@@ -1,0 +1,437 @@
+//! Reads answers. One assembler for streams and for whole answers: the latter are one large chunk.
+
+use std::{borrow::Cow, sync::Arc};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Quirks,
+    calls::{Calls, Surroundings},
+    think::{Kind, Splitter},
+    wire::{Choice, Chunk, ContentPart, Said, Usage as WireUsage},
+};
+use crate::{
+    domain::{
+        completion::{Completion, Delta, Grown},
+        fault::{Fault, Reason},
+        id::CallId,
+        json::JsonText,
+        message::{Content, Message, Part, Role},
+        model::{FinishReason, Usage},
+        tool::ToolSpec,
+    },
+    provider::{
+        fault::{self, Words},
+        names::PlainNames,
+        protocol::{Assemble, Frame, Mint, Progress, Turn},
+    },
+};
+
+/// Reads an answer that came in one piece.
+///
+/// # Errors
+/// When it is no answer, or an error under a status of success.
+pub(crate) fn decode(quirks: &Quirks, turn: Turn, body: &[u8]) -> Result<Completion, Fault> {
+    let chunk: Chunk<'_> = serde_json::from_slice(body).map_err(|_error| {
+        fault::invalid_response("the provider's answer is not the JSON of one")
+    })?;
+    if let Some(error) = chunk.error.filter(|error| error.get() != "null") {
+        return Err(in_band(error, Reason::ProviderUnavailable));
+    }
+    let choice = chunk.choices.iter().flatten().next();
+    if choice.is_none_or(|choice| choice.message.is_none()) {
+        return Err(fault::invalid_response(
+            "the provider's answer holds no message",
+        ));
+    }
+    let mut assembler = Assembler::new(quirks, turn);
+    let mut unseen = Vec::new();
+    assembler
+        .take(&chunk, &mut unseen)
+        .and_then(|()| assembler.complete(&mut unseen))
+        .map_err(|mut fault| {
+            if fault.reason == Reason::ProviderStreamBroken {
+                fault.reason = Reason::ProviderResponseInvalid;
+            }
+            fault
+        })
+}
+
+/// The outcome of a request that the vendor's filter has refused with a status: nothing was said.
+pub(crate) fn filtered(turn: Turn, word: &str) -> Completion {
+    Completion {
+        model: turn.model,
+        message: Message {
+            id: None,
+            role: Role::Assistant,
+            parts: Vec::new(),
+            name: None,
+        },
+        finish_reason: FinishReason::ContentFilter,
+        provider_finish_reason: word.to_owned(),
+        usage: Usage::default(),
+        provider_metadata: None,
+    }
+}
+
+/// What stands at a place among the parts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Text,
+    Reasoning,
+    Call(usize),
+}
+
+/// Puts an answer together.
+pub(crate) struct Assembler {
+    around: Around,
+    model: crate::domain::model::ModelRef,
+    splitter: Splitter,
+    text: String,
+    reasoning: String,
+    calls: Calls,
+    refused: bool,
+    finish: String,
+    usage: Usage,
+    extras: Extras,
+}
+
+/// What the parts share: their order, and where ids and names come from.
+struct Around {
+    places: Vec<Place>,
+    mint: Mint,
+    tools: Arc<[Arc<ToolSpec>]>,
+}
+
+/// What the provider says beside the answer.
+#[derive(Default, Serialize)]
+struct Extras {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_fingerprint: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    citations: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Box<RawValue>>,
+    /// Of the content, all chunks joined.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    logprobs: Vec<Box<RawValue>>,
+}
+
+impl Assembler {
+    /// For an answer of which nothing has come as yet.
+    pub(crate) fn new(quirks: &Quirks, turn: Turn) -> Self {
+        let request_id = turn.headers.get("x-request-id");
+        let request_id = request_id
+            .and_then(|id| id.to_str().ok())
+            .map(str::to_owned);
+        Self {
+            around: Around {
+                places: Vec::new(),
+                mint: turn.mint,
+                tools: turn.tools,
+            },
+            model: turn.model,
+            splitter: Splitter::new(quirks.think_tags),
+            text: String::new(),
+            reasoning: String::new(),
+            calls: Calls::default(),
+            refused: false,
+            finish: String::new(),
+            usage: Usage::default(),
+            extras: Extras {
+                request_id,
+                ..Extras::default()
+            },
+        }
+    }
+
+    /// Takes a chunk without an error in it.
+    fn take(&mut self, chunk: &Chunk<'_>, out: &mut Vec<Delta>) -> Result<(), Fault> {
+        self.extras.note(chunk);
+        if let Some(usage) = &chunk.usage {
+            self.usage = usage_of(usage);
+        }
+        // Asked for by provider options, several answers may come; the first one is the answer.
+        let first = |choice: &&Choice<'_>| choice.index.unwrap_or(0) == 0;
+        for choice in chunk.choices.iter().flatten().filter(first) {
+            if let Some(said) = choice.delta.as_ref().or(choice.message.as_ref()) {
+                self.take_said(said, out)?;
+            }
+            let probabilities = choice
+                .logprobs
+                .iter()
+                .flat_map(|l| l.content.iter().flatten());
+            self.extras
+                .logprobs
+                .extend(probabilities.map(|raw| (*raw).to_owned()));
+            if let Some(word) = choice.finish_reason.as_deref()
+                && !word.is_empty()
+            {
+                word.clone_into(&mut self.finish);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_said(&mut self, said: &Said<'_>, out: &mut Vec<Delta>) -> Result<(), Fault> {
+        for reasoning in [said.reasoning_content, said.reasoning]
+            .into_iter()
+            .flatten()
+        {
+            let reasoning = text_of(reasoning)?;
+            if !reasoning.is_empty() {
+                self.grow(Kind::Reasoning, &reasoning, out);
+                break;
+            }
+        }
+        if let Some(content) = said.content {
+            let content = text_of(content)?;
+            self.split(&content, out);
+        }
+        if let Some(refusal) = said.refusal.as_deref().filter(|text| !text.is_empty()) {
+            self.refused = true;
+            self.grow(Kind::Text, refusal, out);
+        }
+        for fragment in said.tool_calls.iter().flatten() {
+            self.calls.take(fragment, &mut self.around, out)?;
+        }
+        if let Some(annotations) = said.annotations.filter(|raw| !is_empty(raw)) {
+            self.extras.annotations = Some(annotations.to_owned());
+        }
+        Ok(())
+    }
+
+    fn split(&mut self, content: &str, out: &mut Vec<Delta>) {
+        let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(false));
+        splitter.feed(content, &mut |kind, piece| self.grow(kind, piece, out));
+        self.splitter = splitter;
+    }
+
+    fn grow(&mut self, kind: Kind, piece: &str, out: &mut Vec<Delta>) {
+        let (whole, place, grown) = match kind {
+            Kind::Text => (&mut self.text, Place::Text, Grown::Text(piece.to_owned())),
+            Kind::Reasoning => (
+                &mut self.reasoning,
+                Place::Reasoning,
+                Grown::Reasoning(piece.to_owned()),
+            ),
+        };
+        whole.push_str(piece);
+        out.push(Delta {
+            part_index: self.around.index_of(place),
+            grown,
+        });
+    }
+
+    /// The answer, complete or not.
+    fn complete(&mut self, out: &mut Vec<Delta>) -> Result<Completion, Fault> {
+        let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(false));
+        splitter.finish(&mut |kind, piece| self.grow(kind, piece, out));
+        self.calls.check()?;
+        let finish_reason = self.finish_reason()?;
+        let mut parts = Vec::with_capacity(self.around.places.len());
+        for place in &self.around.places {
+            parts.push(match place {
+                Place::Text => Part::new(Content::Text(std::mem::take(&mut self.text))),
+                Place::Reasoning => {
+                    Part::new(Content::Reasoning(std::mem::take(&mut self.reasoning)))
+                }
+                Place::Call(number) => self.calls.part(*number, &self.around)?,
+            });
+        }
+        Ok(Completion {
+            model: self.model.clone(),
+            message: Message {
+                id: None,
+                role: Role::Assistant,
+                parts,
+                name: None,
+            },
+            finish_reason,
+            provider_finish_reason: std::mem::take(&mut self.finish),
+            usage: self.usage,
+            provider_metadata: self.extras.to_json(),
+        })
+    }
+
+    fn finish_reason(&self) -> Result<FinishReason, Fault> {
+        let called = !self.calls.is_empty();
+        Ok(match &*self.finish {
+            _ if self.refused => FinishReason::ContentFilter,
+            // Some vendors say "stop" when the model stops to call.
+            "" | "stop" | "eos" | "end_turn" | "stop_sequence" if called => FinishReason::ToolCalls,
+            "" | "stop" | "eos" | "end_turn" | "stop_sequence" => FinishReason::Stop,
+            "tool_calls" | "function_call" if called => FinishReason::ToolCalls,
+            "length" | "max_tokens" | "model_length" => FinishReason::Length,
+            "content_filter" | "safety" | "SAFETY" => FinishReason::ContentFilter,
+            "error" => {
+                return Err(fault::broken_stream(
+                    "the provider ended its answer in an error",
+                ));
+            }
+            _ => FinishReason::Other,
+        })
+    }
+}
+
+impl Assemble for Assembler {
+    fn feed(&mut self, frame: Frame<'_>, out: &mut Vec<Delta>) -> Result<Progress, Fault> {
+        let data = frame.data.trim_ascii();
+        if data == b"[DONE]" {
+            return Ok(Progress::Ended);
+        }
+        let chunk: Chunk<'_> = match serde_json::from_slice(data) {
+            Ok(chunk) => chunk,
+            // An event of a name that the protocol does not have is the vendor's own affair.
+            Err(_error) if !matches!(frame.event, "" | "message" | "error") => {
+                return Ok(self.progress());
+            }
+            Err(_error) => {
+                return Err(fault::broken_stream(
+                    "a chunk of the answer is not the JSON of one",
+                ));
+            }
+        };
+        if let Some(error) = chunk.error.filter(|error| error.get() != "null") {
+            return Err(in_band(error, Reason::ProviderStreamBroken));
+        }
+        if frame.event == "error" {
+            return Err(fault::of_words(
+                &Words::parse(data),
+                Reason::ProviderStreamBroken,
+            ));
+        }
+        self.take(&chunk, out)?;
+        Ok(self.progress())
+    }
+
+    fn finish(mut self: Box<Self>, out: &mut Vec<Delta>) -> Result<Completion, Fault> {
+        if self.finish.is_empty() {
+            return Err(fault::broken_stream(
+                "the stream ended before the model said why it stopped",
+            ));
+        }
+        self.complete(out)
+    }
+}
+
+impl Assembler {
+    fn progress(&self) -> Progress {
+        if self.finish.is_empty() {
+            Progress::Open
+        } else {
+            Progress::Complete
+        }
+    }
+}
+
+impl Around {
+    fn index_of(&mut self, place: Place) -> u32 {
+        let known = self.places.iter().position(|other| *other == place);
+        let index = known.unwrap_or_else(|| {
+            self.places.push(place);
+            self.places.len() - 1
+        });
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+}
+
+impl Surroundings for Around {
+    fn mint(&mut self) -> CallId {
+        (self.mint)()
+    }
+
+    fn own_name(&self, wire: &str) -> String {
+        PlainNames::new(&self.tools).to_own(wire).to_owned()
+    }
+
+    fn place(&mut self, call: usize) -> u32 {
+        self.index_of(Place::Call(call))
+    }
+}
+
+impl Extras {
+    /// Remembers the first of each.
+    fn note(&mut self, chunk: &Chunk<'_>) {
+        for (slot, found) in [
+            (&mut self.id, chunk.id),
+            (&mut self.model, chunk.model),
+            (&mut self.system_fingerprint, chunk.system_fingerprint),
+            (&mut self.service_tier, chunk.service_tier),
+            (&mut self.citations, chunk.citations),
+        ] {
+            if slot.is_none()
+                && let Some(found) = found.filter(|raw| !is_empty(raw))
+            {
+                *slot = Some(found.to_owned());
+            }
+        }
+    }
+
+    fn to_json(&self) -> Option<JsonText> {
+        let text = serde_json::to_string(self).ok()?;
+        (text != "{}").then(|| JsonText::parse_object(&text).ok())?
+    }
+}
+
+/// Whether a value says nothing.
+fn is_empty(raw: &RawValue) -> bool {
+    matches!(raw.get(), "null" | "\"\"" | "[]" | "{}")
+}
+
+/// An error that came under a status of success.
+fn in_band(error: &RawValue, other: Reason) -> Fault {
+    let wrapped = format!("{{\"error\":{}}}", error.get());
+    fault::of_words(&Words::parse(wrapped.as_bytes()), other)
+}
+
+/// Content as text: a string, or the texts of an array of parts. Anything else is nothing.
+fn text_of(raw: &RawValue) -> Result<Cow<'_, str>, Fault> {
+    let wrong = |_error| fault::broken_stream("the text of the answer is not text");
+    match raw.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str(raw.get())
+            .map(Cow::Owned)
+            .map_err(wrong),
+        Some(b'[') => {
+            let parts: Vec<ContentPart<'_>> = serde_json::from_str(raw.get()).map_err(wrong)?;
+            let texts: String = parts
+                .iter()
+                .filter_map(|part| part.text.as_deref())
+                .collect();
+            Ok(Cow::Owned(texts))
+        }
+        _ => Ok(Cow::Borrowed("")),
+    }
+}
+
+/// Totals that include their parts. xAI counts reasoning beside the output, which its own total shows.
+fn usage_of(wire: &WireUsage) -> Usage {
+    let prompt = wire.prompt_tokens_details.unwrap_or_default();
+    let completion = wire.completion_tokens_details.unwrap_or_default();
+    let input = wire.prompt_tokens.unwrap_or(0);
+    let mut output = wire.completion_tokens.unwrap_or(0);
+    let reasoning = completion.reasoning_tokens.unwrap_or(0);
+    let beside = input.saturating_add(output).saturating_add(reasoning);
+    if reasoning > 0 && wire.total_tokens == Some(beside) {
+        output = output.saturating_add(reasoning);
+    }
+    Usage {
+        input_tokens: input,
+        cache_read_tokens: prompt
+            .cached_tokens
+            .or(wire.prompt_cache_hit_tokens)
+            .unwrap_or(0),
+        cache_write_tokens: prompt.cache_write_tokens.unwrap_or(0),
+        output_tokens: output,
+        reasoning_tokens: reasoning,
+    }
+}

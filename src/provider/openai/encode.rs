@@ -1,0 +1,140 @@
+//! Writes requests. The same call gives the same bytes.
+
+use std::borrow::Cow;
+
+use super::{
+    FAMILY, OpenAi,
+    strict::is_strict,
+    wire::{
+        Body, Function, JsonSchema, NamedFunction, ResponseFormat, StreamOptions, Tool, ToolChoice,
+    },
+};
+use crate::{
+    domain::{
+        fault::{Fault, Reason},
+        json::JsonText,
+        model::{Options, ReasoningEffort, ToolChoice as Choice},
+        tool::ToolSpec,
+    },
+    provider::{
+        merge::merge,
+        names::PlainNames,
+        protocol::{Call, Encoded, Framing},
+    },
+    run::port::Answer,
+};
+
+mod messages;
+
+/// Writes a request.
+///
+/// # Errors
+/// `INVALID_REQUEST` when the conversation holds media that the protocol has no words for.
+pub(crate) fn encode(vendor: &OpenAi, call: Call<'_>) -> Result<Encoded, Fault> {
+    let (request, options) = (call.request, &*call.request.options);
+    let quirks = &vendor.quirks;
+    let names = PlainNames::new(&request.tools);
+    let tools = request
+        .tools
+        .iter()
+        .map(|tool| encode_tool(tool, &names))
+        .collect::<Result<Vec<_>, _>>()?;
+    let streamed = call.answer == Answer::Streamed;
+    let has_tools = !tools.is_empty();
+    let (limit, new_name) = (options.max_output_tokens, quirks.max_completion_tokens);
+    let body = Body {
+        model: &call.model.model,
+        messages: messages::encode(&request.messages, quirks, &names)?,
+        tool_choice: encode_choice(&options.tool_choice, &names).filter(|_| has_tools),
+        parallel_tool_calls: options.parallel_tool_calls.filter(|_| has_tools),
+        tools,
+        response_format: options
+            .output_schema
+            .as_ref()
+            .map(encode_format)
+            .transpose()?,
+        max_completion_tokens: limit.filter(|_| new_name),
+        max_tokens: limit.filter(|_| !new_name),
+        temperature: options.temperature,
+        top_p: options.top_p,
+        top_k: options.top_k.filter(|_| quirks.top_k),
+        seed: options.seed,
+        stop: &options.stop_sequences,
+        reasoning_effort: options.reasoning_effort.map(|effort| match effort {
+            ReasoningEffort::None => "none",
+            ReasoningEffort::Minimal => "minimal",
+            ReasoningEffort::Low => "low",
+            ReasoningEffort::Medium => "medium",
+            ReasoningEffort::High => "high",
+            ReasoningEffort::Max => quirks.max_effort,
+        }),
+        stream: streamed,
+        stream_options: (streamed && quirks.stream_usage).then_some(StreamOptions {
+            include_usage: true,
+        }),
+    };
+    let body = serde_json::to_string(&body).map_err(|_error| unwritable())?;
+    Ok(Encoded {
+        path: "/chat/completions".to_owned(),
+        headers: Vec::new(),
+        body: merge_options(vendor, options, body)?.into_bytes(),
+        framing: Framing::Sse,
+    })
+}
+
+/// Merges what the operator says, then what the caller says for the family, then for this provider.
+fn merge_options(vendor: &OpenAi, options: &Options, mut body: String) -> Result<String, Fault> {
+    let own = (vendor.name != FAMILY).then(|| options.provider_options.get(&vendor.name));
+    let patches = [
+        vendor.options.as_ref(),
+        options.provider_options.get(FAMILY),
+        own.flatten(),
+    ];
+    for patch in patches.into_iter().flatten() {
+        body = merge(&body, patch.as_str()).map_err(|_error| unwritable())?;
+    }
+    Ok(body)
+}
+
+fn encode_tool<'a>(tool: &'a ToolSpec, names: &PlainNames<'_>) -> Result<Tool<'a>, Fault> {
+    Ok(Tool {
+        kind: "function",
+        function: Function {
+            name: names.to_wire(tool.name.as_str()),
+            description: &tool.description,
+            parameters: tool.input_schema.to_raw().map_err(|_error| unwritable())?,
+        },
+    })
+}
+
+fn encode_choice<'a>(choice: &'a Choice, names: &PlainNames<'_>) -> Option<ToolChoice<'a>> {
+    match choice {
+        Choice::Auto => None,
+        Choice::None => Some(ToolChoice::Mode("none")),
+        Choice::Required => Some(ToolChoice::Mode("required")),
+        Choice::Tool(name) => Some(ToolChoice::Function {
+            kind: "function",
+            function: NamedFunction {
+                name: names.to_wire(name.as_str()),
+            },
+        }),
+    }
+}
+
+fn encode_format(schema: &JsonText) -> Result<ResponseFormat<'_>, Fault> {
+    Ok(ResponseFormat {
+        kind: "json_schema",
+        json_schema: JsonSchema {
+            name: "answer",
+            schema: schema.to_raw().map_err(|_error| unwritable())?,
+            strict: is_strict(schema.as_str()),
+        },
+    })
+}
+
+fn unwritable() -> Fault {
+    Fault::new(Reason::Internal, "the request cannot be written as JSON")
+}
+
+/// A text that a wire type holds without owning it.
+type Text<'a> = Cow<'a, str>;

@@ -1,0 +1,209 @@
+//! What the operator says about providers. Plain values: the configuration fills them in.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::vendor::{self, Key};
+use crate::domain::{json::JsonText, model::ModelRef, secret::Secret};
+
+/// All providers, and what holds for each of them unless it says otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Providers by name. [`Settings::with_environment`] adds those that need no words.
+    pub providers: BTreeMap<String, ProviderSettings>,
+    /// Other names for models.
+    pub aliases: BTreeMap<String, ModelRef>,
+    /// Time-outs of a call.
+    pub timeouts: Timeouts,
+    /// How much of an answer is taken.
+    pub limits: Limits,
+    /// How models are listed.
+    pub listing: Listing,
+}
+
+impl Settings {
+    /// Adds every built-in provider that is not named, and looks up keys and base URLs in the
+    /// environment, of which only `lookup` knows.
+    #[must_use]
+    pub fn with_environment(mut self, lookup: impl Fn(&str) -> Option<String>) -> Self {
+        for vendor in vendor::BUILT_IN {
+            self.providers
+                .entry(vendor.name.to_owned())
+                .or_insert_with(|| ProviderSettings {
+                    implied: true,
+                    ..ProviderSettings::default()
+                });
+        }
+        for (name, provider) in &mut self.providers {
+            provider.read_environment(name, &lookup);
+        }
+        self
+    }
+}
+
+/// One provider. What is unset comes from the built-in provider of the same name, if there is one.
+#[derive(Clone, Debug, Default)]
+pub struct ProviderSettings {
+    /// The protocol it speaks; by default that of the built-in provider of this name.
+    pub kind: Option<String>,
+    /// Where it is, such as `https://api.openai.com/v1`.
+    pub base_url: Option<String>,
+    /// The environment variable that holds its key. Only the name ever appears in a message.
+    pub key_variable: Option<String>,
+    /// The key.
+    pub key: Option<Secret>,
+    /// Headers that every request carries. The values may be keys.
+    pub headers: BTreeMap<String, Secret>,
+    /// A JSON object merged into every request, before what the caller says.
+    pub options: Option<JsonText>,
+    /// What only some protocols know: an API version, a region, a project, a deployment.
+    pub parameters: BTreeMap<String, String>,
+    /// Time-outs of its own.
+    pub timeouts: Option<Timeouts>,
+    /// For kind `script`: the text of the script in place of the embedded one.
+    pub script: Option<String>,
+    /// Nobody has asked for it: it is there because it is built in.
+    pub implied: bool,
+}
+
+impl ProviderSettings {
+    fn read_environment(&mut self, name: &str, lookup: &impl Fn(&str) -> Option<String>) {
+        let Some(vendor) = vendor::built_in(name) else {
+            let variable = self.key_variable.as_deref();
+            if self.key.is_none() {
+                self.key = variable.and_then(lookup).map(|value| Secret::new(&value));
+            }
+            return;
+        };
+        if self.base_url.is_none() {
+            self.base_url = vendor.base_url_variable.and_then(lookup);
+        }
+        if self.key_variable.is_none() {
+            self.key_variable = match vendor.key {
+                Key::None => None,
+                Key::Optional(variable) | Key::Needed(variable) => Some(variable.to_owned()),
+            };
+        }
+        if self.key.is_none() {
+            let variable = self.key_variable.as_deref();
+            self.key = variable.and_then(lookup).map(|value| Secret::new(&value));
+        }
+    }
+}
+
+/// How long each part of a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To be connected, name resolution and TLS included.
+    pub connect: Duration,
+    /// Until a streamed answer begins. An answer in one piece begins when it is complete: only
+    /// [`Timeouts::whole`] bounds it.
+    pub first_byte: Duration,
+    /// Between two pieces of an answer. Whatever arrives counts as life, comments included.
+    pub idle: Duration,
+    /// The whole call.
+    pub whole: Duration,
+    /// After the model has said why it stopped: for usage and the end of the stream, without which
+    /// the answer is complete all the same.
+    pub tail: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(120),
+            idle: Duration::from_secs(60),
+            whole: Duration::from_secs(600),
+            tail: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How much is read of what a provider sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// An answer in one piece, in bytes, after decompression.
+    pub max_body_bytes: usize,
+    /// All of a stream, in bytes, after decompression.
+    pub max_stream_bytes: usize,
+    /// One event of a stream, in bytes.
+    pub max_event_bytes: usize,
+    /// What is read of an error, in bytes.
+    pub max_error_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 32 << 20,
+            max_stream_bytes: 256 << 20,
+            max_event_bytes: 8 << 20,
+            max_error_bytes: 16 << 10,
+        }
+    }
+}
+
+/// How models are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// How long a list is kept.
+    pub keep: Duration,
+    /// How long a provider may take to answer.
+    pub timeout: Duration,
+    /// How many providers are asked at a time.
+    pub max_concurrent: usize,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self {
+            keep: Duration::from_secs(60),
+            timeout: Duration::from_secs(10),
+            max_concurrent: 8,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(name: &str) -> Option<String> {
+        match name {
+            "OPENAI_API_KEY" => Some("sk-1\n".to_owned()),
+            "OLLAMA_API_URL" => Some("http://gpu:11434".to_owned()),
+            "MY_KEY" => Some("mine".to_owned()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn built_in_providers_read_their_own_variables() {
+        let settings = Settings::default().with_environment(environment);
+        let openai = &settings.providers["openai"];
+        assert_eq!(openai.key, Some(Secret::new("sk-1")));
+        assert!(openai.implied);
+        assert_eq!(
+            settings.providers["ollama"].base_url.as_deref(),
+            Some("http://gpu:11434")
+        );
+    }
+
+    #[test]
+    fn what_the_operator_says_wins_over_the_environment() {
+        let mut settings = Settings::default();
+        settings.providers.insert(
+            "openai".to_owned(),
+            ProviderSettings {
+                key_variable: Some("MY_KEY".to_owned()),
+                base_url: Some("http://proxy/v1".to_owned()),
+                ..ProviderSettings::default()
+            },
+        );
+        let settings = settings.with_environment(environment);
+        let openai = &settings.providers["openai"];
+        assert_eq!(openai.key, Some(Secret::new("mine")));
+        assert_eq!(openai.base_url.as_deref(), Some("http://proxy/v1"));
+        assert!(!openai.implied);
+    }
+}
