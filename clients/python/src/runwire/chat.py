@@ -33,8 +33,8 @@ class ChatCompletions:
     """``create`` for synchronous code, ``acreate`` for asynchronous code.
 
     Arguments: ``model`` and ``messages``; ``tools``, functions and OpenAI's dictionaries mixed;
-    ``max_turns``, the most model calls, which needs functions; ``stream``, for chunks, which takes no ``max_turns``;
-    ``fallback_models``; ``timeout`` in seconds; and options by OpenAI's names.
+    ``max_turns``, the most model calls, which needs functions; ``stream``, for chunks, which takes no
+    ``max_turns``; ``fallback_models``; ``timeout`` in seconds; and options by OpenAI's names.
     """
 
     def __init__(self, transport: Transport) -> None:

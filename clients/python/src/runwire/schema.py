@@ -74,8 +74,8 @@ def inspect_function(
 ) -> Signature:
     """Read a function's signature, hints and docstring.
 
-    ``frame`` is where the function was defined: names of local classes in postponed annotations are
-    looked up there.
+    ``frame`` is where the function is used: names of local classes in postponed annotations are looked up
+    there and in what called it.
 
     Raises:
         TypeError: A parameter has no annotation, is ``*args`` or ``**kwargs``, or has a type that no JSON
@@ -123,10 +123,13 @@ def inspect_function(
 
 def _hints(function: Callable[..., Any], name: str, frame: FrameType | None) -> dict[str, Any]:
     target = function if inspect.isroutine(function) else type(function).__call__
-    try:
-        return get_type_hints(target, localns=frame.f_locals if frame else None, include_extras=True)
-    except NameError as error:
-        raise TypeError(f"tool '{name}': annotation names something that is not defined: {error}") from None
+    while True:
+        try:
+            return get_type_hints(target, localns=frame.f_locals if frame else None, include_extras=True)
+        except NameError as error:
+            if frame is None:
+                raise TypeError(f"tool '{name}': an annotation names something undefined: {error}") from None
+            frame = frame.f_back
 
 
 def caller(depth: int = 2) -> FrameType | None:
