@@ -11,7 +11,6 @@ mod check;
 mod environment;
 mod load;
 mod problem;
-mod secret;
 mod section;
 mod setting;
 mod show;
@@ -30,12 +29,12 @@ use std::{
 pub use environment::Environment;
 pub use load::{Flag, Layers};
 pub use problem::{Origin, Problem, Problems};
-pub use secret::Secret;
+
 use section::section;
 pub use setting::{AuthMode, LogFormat, Size, StoreKind};
 pub use tokens::{Token, hash_of, new_token};
 
-use crate::domain::principal::Principal;
+use crate::domain::{principal::Principal, secret::Secret};
 
 /// The kinds of providers that this build knows, for `providers.NAME.kind`.
 pub const PROVIDER_KINDS: &[&str] = &["openai", "ollama", "lmstudio", "script"];

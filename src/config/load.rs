@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Config, Environment, Provider, Secret, check,
+    Config, Environment, Provider, check,
     problem::{Origin, Problem, Problems},
     section::{Reading, Setting},
     tokens,
     tree::{self, Node, Table, Value},
 };
+use crate::domain::secret::Secret;
 
 /// What every variable of the configuration begins with.
 const PREFIX: &str = "RUNWIRE__";

@@ -15,12 +15,15 @@ use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Grant, Secret,
+    Grant,
     problem::{Problem, Problems},
     section::{Reading, Setting as _, section},
     tree::{self, Node, Value},
 };
-use crate::domain::principal::{Principal, Scope, Tenant};
+use crate::domain::{
+    principal::{Principal, Scope, Tenant},
+    secret::Secret,
+};
 
 /// The largest tokens file that is read.
 const MAX_FILE_BYTES: u64 = 16 << 20;
