@@ -16,6 +16,7 @@
 //! input or output, `run::machine` is a pure function of its inputs, and only `rpc` and `client` know
 //! that there is gRPC.
 
+pub mod client;
 pub mod config;
 pub mod domain;
 pub mod pb;
