@@ -154,7 +154,7 @@ pub(in crate::rpc) fn report(wire: v1::ToolCallReport) -> Result<(Delivery, Repo
 
 fn malformed_result(fault: &Fault) -> Fault {
     let message = format!("the host's result is malformed: {}", fault.message);
-    Fault::new(Reason::ToolFailed, message).with("hostReason", fault.reason)
+    Fault::new(Reason::ToolFailed, message).with("host_reason", fault.reason)
 }
 
 fn progress_report(wire: v1::ToolProgress, at: &At<'_>) -> Result<Report, Fault> {

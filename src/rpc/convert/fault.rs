@@ -58,7 +58,7 @@ pub(in crate::rpc) fn decode_from_host(error: v1::Error, at: &At<'_>) -> Result<
     }
     if !error.reason.is_empty() {
         let reason: String = error.reason.chars().take(64).collect();
-        fault = fault.with("hostReason", reason);
+        fault = fault.with("host_reason", reason);
     }
     fault.retry_after = at
         .field("retry_delay")

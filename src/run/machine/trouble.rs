@@ -81,8 +81,11 @@ impl Trouble {
                 Reason::ToolChanged,
                 "the definition that the model saw is offered no longer",
             ),
-            Self::Failed(cause) => Fault::new(Reason::ToolFailed, "the host could not do the call")
-                .with("cause", &cause.message),
+            Self::Failed(cause) => Fault {
+                metadata: cause.metadata.clone(),
+                ..Fault::new(Reason::ToolFailed, "the host could not do the call")
+            }
+            .with("cause", &cause.message),
             Self::TooLarge { bytes, limit } => {
                 Fault::new(Reason::ResultTooLarge, "the result is too large")
                     .with("bytes", bytes)

@@ -84,6 +84,35 @@ fn every_reason_has_a_page_with_its_code_and_every_page_a_reason() {
     no_complaints(&complaints);
 }
 
+/// The keys that a page lists under "Metadata", or that a source file gives to a fault.
+fn quoted<'a>(text: &'a str, before: &'a str, after: char) -> impl Iterator<Item = &'a str> {
+    let rest = text.split(before).skip(1);
+    rest.filter_map(move |rest| rest.split_once(after).map(|(key, _)| key))
+}
+
+#[test]
+fn every_metadata_key_of_a_fault_is_on_a_page_and_in_the_contract() {
+    let pages = files_under("docs/errors");
+    let listed: Vec<&str> = pages
+        .iter()
+        .filter_map(|page| page.text.split_once("\n## Metadata\n"))
+        .flat_map(|(_, section)| quoted(section, "- `", '`'))
+        .collect();
+    let contract = read("proto/runwire/v1/error_reason.proto");
+    let promised: Vec<&str> = quoted(&contract, "// Metadata: ", '.')
+        .flat_map(|keys| keys.split(", "))
+        .collect();
+    let mut complaints = Vec::new();
+    for source in files_under("src") {
+        for key in quoted(&source.text, ".with(\"", '"') {
+            if !listed.contains(&key) || !promised.contains(&key) {
+                complaints.push(format!("{}: {key} is not documented", source.path));
+            }
+        }
+    }
+    no_complaints(&complaints);
+}
+
 /// The items of the section "Invariants": their numbers and the tests that they name, which stand
 /// in backticks behind "Held by".
 fn invariants(document: &str) -> Vec<(usize, Vec<String>)> {

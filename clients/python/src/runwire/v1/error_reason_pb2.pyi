@@ -29,17 +29,26 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
 
     A field is missing or out of its range. google.rpc.BadRequest names each field by its path, such as
     "params.tools[3].input_schema_json".
+    Metadata: tool, version.
     """
     ERROR_REASON_MODEL_NAME_INVALID: _ErrorReason.ValueType  # 2
     """The model's name has no colon and is no alias of the configuration."""
     ERROR_REASON_PROVIDER_NOT_FOUND: _ErrorReason.ValueType  # 3
-    """No provider of that name is configured."""
+    """No provider of that name is configured.
+    Metadata: provider.
+    Example: {"reason": "PROVIDER_NOT_FOUND", "domain": "runwire.dev",
+      "metadata": {"provider": "opnai"}}
+    """
     ERROR_REASON_JSON_INVALID: _ErrorReason.ValueType  # 4
     """A field whose name ends in _json holds no JSON text, or not the kind that is wanted there."""
     ERROR_REASON_SCHEMA_INVALID: _ErrorReason.ValueType  # 5
     """A JSON Schema is none, or refers to another document."""
     ERROR_REASON_TOOL_NAME_CLASH: _ErrorReason.ValueType  # 6
-    """Two tools of one agent or of one completion have the same name."""
+    """Two tools of one agent or of one completion have the same name.
+    Metadata: tool.
+    Example: {"reason": "TOOL_NAME_CLASH", "domain": "runwire.dev",
+      "metadata": {"tool": "get_weather"}}
+    """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 7
     """The request id was used within the last 24 h for another request."""
     ERROR_REASON_STREAM_PROTOCOL_VIOLATION: _ErrorReason.ValueType  # 8
@@ -58,57 +67,124 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 12
     """The server does not know the credentials."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 13
-    """The caller is known and lacks a scope, or may not host or use a tool of this name."""
+    """The caller is known and lacks a scope, or may not host or use a tool of this name.
+    Metadata: scope, tool.
+    Example: {"reason": "PERMISSION_DENIED", "domain": "runwire.dev",
+      "metadata": {"scope": "runs.write"}}
+    """
     ERROR_REASON_PROVIDER_INVALID_REQUEST: _ErrorReason.ValueType  # 14
     """--- the provider ---
 
     The provider finds the request invalid.
+    Metadata: provider, model, status, parameter, attempts.
+    Example: {"reason": "PROVIDER_INVALID_REQUEST", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "400", "parameter": "temperature"}}
     """
     ERROR_REASON_CONTEXT_LENGTH_EXCEEDED: _ErrorReason.ValueType  # 15
-    """The conversation does not fit the model's context window."""
+    """The conversation does not fit the model's context window.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "CONTEXT_LENGTH_EXCEEDED", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "400"}}
+    """
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 16
-    """The request's body is larger than the provider takes."""
+    """The request's body is larger than the provider takes.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "REQUEST_TOO_LARGE", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "413"}}
+    """
     ERROR_REASON_PROVIDER_CREDENTIALS_MISSING: _ErrorReason.ValueType  # 17
     """The provider needs a key, and the server has none. Never UNAUTHENTICATED: the caller's own credentials are
     fine.
+    Metadata: provider, variable.
+    Example: {"reason": "PROVIDER_CREDENTIALS_MISSING", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "variable": "OPENAI_API_KEY"}}
     """
     ERROR_REASON_PROVIDER_CREDENTIALS_REJECTED: _ErrorReason.ValueType  # 18
-    """The provider rejects the server's key. The operator must act."""
+    """The provider rejects the server's key. The operator must act.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "PROVIDER_CREDENTIALS_REJECTED", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "401"}}
+    """
     ERROR_REASON_MODEL_NOT_PERMITTED: _ErrorReason.ValueType  # 19
-    """The server's account may not use this model, or not in this region."""
+    """The server's account may not use this model, or not in this region.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "MODEL_NOT_PERMITTED", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "403"}}
+    """
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 20
-    """The provider does not know the model."""
+    """The provider does not know the model.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "MODEL_NOT_FOUND", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "404"}}
+    """
     ERROR_REASON_PROVIDER_QUOTA_EXHAUSTED: _ErrorReason.ValueType  # 21
-    """The account's quota or credit is used up. There is no RetryInfo: waiting does not help."""
+    """The account's quota or credit is used up. There is no RetryInfo: waiting does not help.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "PROVIDER_QUOTA_EXHAUSTED", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "429"}}
+    """
     ERROR_REASON_PROVIDER_RATE_LIMITED: _ErrorReason.ValueType  # 22
-    """The provider asks for fewer requests. RetryInfo says how long to wait."""
+    """The provider asks for fewer requests. RetryInfo says how long to wait.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "PROVIDER_RATE_LIMITED", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "429"}}
+    """
     ERROR_REASON_PROVIDER_TIMEOUT: _ErrorReason.ValueType  # 23
-    """The provider did not connect, begin or go on to answer in time."""
+    """The provider did not connect, begin or go on to answer in time.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "PROVIDER_TIMEOUT", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "504"}}
+    """
     ERROR_REASON_PROVIDER_CONFLICT: _ErrorReason.ValueType  # 24
-    """The provider reports a conflict that goes away."""
+    """The provider reports a conflict that goes away.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "PROVIDER_CONFLICT", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "409"}}
+    """
     ERROR_REASON_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 25
-    """The provider failed or cannot be reached."""
+    """The provider failed or cannot be reached.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "PROVIDER_UNAVAILABLE", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "503"}}
+    """
     ERROR_REASON_PROVIDER_OVERLOADED: _ErrorReason.ValueType  # 26
-    """The provider has too much to do."""
+    """The provider has too much to do.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "PROVIDER_OVERLOADED", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "529"}}
+    """
     ERROR_REASON_PROVIDER_STREAM_BROKEN: _ErrorReason.ValueType  # 27
     """The provider's stream ended before its end. A completion fails with it after deltas were sent; a run withdraws
     them with message_discarded and begins the turn again.
+    Metadata: provider, model, attempts.
+    Example: {"reason": "PROVIDER_STREAM_BROKEN", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini"}}
     """
     ERROR_REASON_PROVIDER_RESPONSE_INVALID: _ErrorReason.ValueType  # 28
-    """The provider answered with something that is no answer."""
+    """The provider answered with something that is no answer.
+    Metadata: provider, model, status, attempts.
+    Example: {"reason": "PROVIDER_RESPONSE_INVALID", "domain": "runwire.dev",
+      "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "200"}}
+    """
     ERROR_REASON_DEADLINE: _ErrorReason.ValueType  # 29
     """--- the server ---
 
     The call's deadline passed, or the server's own limit for a completion.
     """
     ERROR_REASON_SERVER_OVERLOADED: _ErrorReason.ValueType  # 30
-    """The server has too much to do. Nothing was begun."""
+    """The server has too much to do. Nothing was begun.
+    Metadata: max_live_runs, max_hosts.
+    Example: {"reason": "SERVER_OVERLOADED", "domain": "runwire.dev",
+      "metadata": {"max_live_runs": "100000"}}
+    """
     ERROR_REASON_SERVER_DRAINING: _ErrorReason.ValueType  # 31
     """The server is shutting down. Nothing was begun; a stream that ends with it can be opened again elsewhere."""
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 32
     """The store cannot take or give data."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 33
-    """A defect of the server."""
+    """A defect of the server.
+    Metadata: expected, found.
+    """
     ERROR_REASON_SUPERSEDED: _ErrorReason.ValueType  # 34
     """--- streams ---
 
@@ -128,13 +204,29 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 39
     """The run or the call was cancelled."""
     ERROR_REASON_MAX_TURNS_EXCEEDED: _ErrorReason.ValueType  # 40
-    """The run used up its turns: the last one asked for tools again."""
+    """The run used up its turns: the last one asked for tools again.
+    Metadata: max_turns.
+    Example: {"reason": "MAX_TURNS_EXCEEDED", "domain": "runwire.dev",
+      "metadata": {"max_turns": "100"}}
+    """
     ERROR_REASON_MAX_TOOL_CALLS_EXCEEDED: _ErrorReason.ValueType  # 41
-    """The run used up its tool calls."""
+    """The run used up its tool calls.
+    Metadata: max_tool_calls.
+    Example: {"reason": "MAX_TOOL_CALLS_EXCEEDED", "domain": "runwire.dev",
+      "metadata": {"max_tool_calls": "1000"}}
+    """
     ERROR_REASON_TOKEN_BUDGET_EXCEEDED: _ErrorReason.ValueType  # 42
-    """The run used up its tokens."""
+    """The run used up its tokens.
+    Metadata: max_tokens, tokens.
+    Example: {"reason": "TOKEN_BUDGET_EXCEEDED", "domain": "runwire.dev",
+      "metadata": {"max_tokens": "10000000", "tokens": "10000412"}}
+    """
     ERROR_REASON_RUN_TIMEOUT: _ErrorReason.ValueType  # 43
-    """The run used up its time."""
+    """The run used up its time.
+    Metadata: timeout_ms.
+    Example: {"reason": "RUN_TIMEOUT", "domain": "runwire.dev",
+      "metadata": {"timeout_ms": "3600000"}}
+    """
     ERROR_REASON_TOOL_CALL_NOT_FOUND: _ErrorReason.ValueType  # 44
     """--- tool calls. Those about a model's call are in data only: the model is told, and the run goes on ---
 
@@ -149,6 +241,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_NO_HOST: _ErrorReason.ValueType  # 48
     """No host accepted the call within its accept_timeout. As a run's error: nobody registered a hosted tool of the
     agent within that time.
+    Metadata: tool, accept_timeout_ms.
+    Example: {"reason": "NO_HOST", "domain": "runwire.dev",
+      "metadata": {"tool": "get_weather"}}
     """
     ERROR_REASON_HOST_LOST: _ErrorReason.ValueType  # 49
     """The call's host was lost, and the call was delivered as often as it may be."""
@@ -157,15 +252,31 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     its effect. Runwire never runs it again.
     """
     ERROR_REASON_TOOL_TIMEOUT: _ErrorReason.ValueType  # 51
-    """The tool took longer than its timeout, or was silent for longer than its progress_timeout."""
+    """The tool took longer than its timeout, or was silent for longer than its progress_timeout.
+    Metadata: timeout_ms, progress_timeout_ms.
+    Example: {"reason": "TOOL_TIMEOUT", "domain": "runwire.dev",
+      "metadata": {"timeout_ms": "300000"}}
+    """
     ERROR_REASON_TOOL_CHANGED: _ErrorReason.ValueType  # 52
     """Hosts no longer offer the tool in the version that the model saw."""
     ERROR_REASON_TOOL_FAILED: _ErrorReason.ValueType  # 53
-    """The host could not do the call: the tool crashed, it did not merely report an error."""
+    """The host could not do the call: the tool crashed, it did not merely report an error.
+    Metadata: cause, host_reason.
+    Example: {"reason": "TOOL_FAILED", "domain": "runwire.dev",
+      "metadata": {"cause": "the weather service refused the connection", "host_reason": "CONNECTION_REFUSED"}}
+    """
     ERROR_REASON_RESULT_TOO_LARGE: _ErrorReason.ValueType  # 54
-    """The tool's result is larger than the server takes."""
+    """The tool's result is larger than the server takes.
+    Metadata: bytes, limit.
+    Example: {"reason": "RESULT_TOO_LARGE", "domain": "runwire.dev",
+      "metadata": {"bytes": "2097152", "limit": "1048576"}}
+    """
     ERROR_REASON_VERSION_CONFLICT: _ErrorReason.ValueType  # 55
-    """Two definitions with one tool name and one version differ."""
+    """Two definitions with one tool name and one version differ.
+    Metadata: tool, version.
+    Example: {"reason": "VERSION_CONFLICT", "domain": "runwire.dev",
+      "metadata": {"tool": "get_weather", "version": "3"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists the reasons that google.rpc.ErrorInfo.reason and Error.reason carry, as text without the
@@ -180,17 +291,26 @@ ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 1
 
 A field is missing or out of its range. google.rpc.BadRequest names each field by its path, such as
 "params.tools[3].input_schema_json".
+Metadata: tool, version.
 """
 ERROR_REASON_MODEL_NAME_INVALID: ErrorReason.ValueType  # 2
 """The model's name has no colon and is no alias of the configuration."""
 ERROR_REASON_PROVIDER_NOT_FOUND: ErrorReason.ValueType  # 3
-"""No provider of that name is configured."""
+"""No provider of that name is configured.
+Metadata: provider.
+Example: {"reason": "PROVIDER_NOT_FOUND", "domain": "runwire.dev",
+  "metadata": {"provider": "opnai"}}
+"""
 ERROR_REASON_JSON_INVALID: ErrorReason.ValueType  # 4
 """A field whose name ends in _json holds no JSON text, or not the kind that is wanted there."""
 ERROR_REASON_SCHEMA_INVALID: ErrorReason.ValueType  # 5
 """A JSON Schema is none, or refers to another document."""
 ERROR_REASON_TOOL_NAME_CLASH: ErrorReason.ValueType  # 6
-"""Two tools of one agent or of one completion have the same name."""
+"""Two tools of one agent or of one completion have the same name.
+Metadata: tool.
+Example: {"reason": "TOOL_NAME_CLASH", "domain": "runwire.dev",
+  "metadata": {"tool": "get_weather"}}
+"""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 7
 """The request id was used within the last 24 h for another request."""
 ERROR_REASON_STREAM_PROTOCOL_VIOLATION: ErrorReason.ValueType  # 8
@@ -209,57 +329,124 @@ The call carries no credentials, and the server wants some.
 ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 12
 """The server does not know the credentials."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 13
-"""The caller is known and lacks a scope, or may not host or use a tool of this name."""
+"""The caller is known and lacks a scope, or may not host or use a tool of this name.
+Metadata: scope, tool.
+Example: {"reason": "PERMISSION_DENIED", "domain": "runwire.dev",
+  "metadata": {"scope": "runs.write"}}
+"""
 ERROR_REASON_PROVIDER_INVALID_REQUEST: ErrorReason.ValueType  # 14
 """--- the provider ---
 
 The provider finds the request invalid.
+Metadata: provider, model, status, parameter, attempts.
+Example: {"reason": "PROVIDER_INVALID_REQUEST", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "400", "parameter": "temperature"}}
 """
 ERROR_REASON_CONTEXT_LENGTH_EXCEEDED: ErrorReason.ValueType  # 15
-"""The conversation does not fit the model's context window."""
+"""The conversation does not fit the model's context window.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "CONTEXT_LENGTH_EXCEEDED", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "400"}}
+"""
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 16
-"""The request's body is larger than the provider takes."""
+"""The request's body is larger than the provider takes.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "REQUEST_TOO_LARGE", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "413"}}
+"""
 ERROR_REASON_PROVIDER_CREDENTIALS_MISSING: ErrorReason.ValueType  # 17
 """The provider needs a key, and the server has none. Never UNAUTHENTICATED: the caller's own credentials are
 fine.
+Metadata: provider, variable.
+Example: {"reason": "PROVIDER_CREDENTIALS_MISSING", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "variable": "OPENAI_API_KEY"}}
 """
 ERROR_REASON_PROVIDER_CREDENTIALS_REJECTED: ErrorReason.ValueType  # 18
-"""The provider rejects the server's key. The operator must act."""
+"""The provider rejects the server's key. The operator must act.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "PROVIDER_CREDENTIALS_REJECTED", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "401"}}
+"""
 ERROR_REASON_MODEL_NOT_PERMITTED: ErrorReason.ValueType  # 19
-"""The server's account may not use this model, or not in this region."""
+"""The server's account may not use this model, or not in this region.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "MODEL_NOT_PERMITTED", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "403"}}
+"""
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 20
-"""The provider does not know the model."""
+"""The provider does not know the model.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "MODEL_NOT_FOUND", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "404"}}
+"""
 ERROR_REASON_PROVIDER_QUOTA_EXHAUSTED: ErrorReason.ValueType  # 21
-"""The account's quota or credit is used up. There is no RetryInfo: waiting does not help."""
+"""The account's quota or credit is used up. There is no RetryInfo: waiting does not help.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "PROVIDER_QUOTA_EXHAUSTED", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "429"}}
+"""
 ERROR_REASON_PROVIDER_RATE_LIMITED: ErrorReason.ValueType  # 22
-"""The provider asks for fewer requests. RetryInfo says how long to wait."""
+"""The provider asks for fewer requests. RetryInfo says how long to wait.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "PROVIDER_RATE_LIMITED", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "429"}}
+"""
 ERROR_REASON_PROVIDER_TIMEOUT: ErrorReason.ValueType  # 23
-"""The provider did not connect, begin or go on to answer in time."""
+"""The provider did not connect, begin or go on to answer in time.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "PROVIDER_TIMEOUT", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "504"}}
+"""
 ERROR_REASON_PROVIDER_CONFLICT: ErrorReason.ValueType  # 24
-"""The provider reports a conflict that goes away."""
+"""The provider reports a conflict that goes away.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "PROVIDER_CONFLICT", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "409"}}
+"""
 ERROR_REASON_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 25
-"""The provider failed or cannot be reached."""
+"""The provider failed or cannot be reached.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "PROVIDER_UNAVAILABLE", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "503"}}
+"""
 ERROR_REASON_PROVIDER_OVERLOADED: ErrorReason.ValueType  # 26
-"""The provider has too much to do."""
+"""The provider has too much to do.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "PROVIDER_OVERLOADED", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "529"}}
+"""
 ERROR_REASON_PROVIDER_STREAM_BROKEN: ErrorReason.ValueType  # 27
 """The provider's stream ended before its end. A completion fails with it after deltas were sent; a run withdraws
 them with message_discarded and begins the turn again.
+Metadata: provider, model, attempts.
+Example: {"reason": "PROVIDER_STREAM_BROKEN", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini"}}
 """
 ERROR_REASON_PROVIDER_RESPONSE_INVALID: ErrorReason.ValueType  # 28
-"""The provider answered with something that is no answer."""
+"""The provider answered with something that is no answer.
+Metadata: provider, model, status, attempts.
+Example: {"reason": "PROVIDER_RESPONSE_INVALID", "domain": "runwire.dev",
+  "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "200"}}
+"""
 ERROR_REASON_DEADLINE: ErrorReason.ValueType  # 29
 """--- the server ---
 
 The call's deadline passed, or the server's own limit for a completion.
 """
 ERROR_REASON_SERVER_OVERLOADED: ErrorReason.ValueType  # 30
-"""The server has too much to do. Nothing was begun."""
+"""The server has too much to do. Nothing was begun.
+Metadata: max_live_runs, max_hosts.
+Example: {"reason": "SERVER_OVERLOADED", "domain": "runwire.dev",
+  "metadata": {"max_live_runs": "100000"}}
+"""
 ERROR_REASON_SERVER_DRAINING: ErrorReason.ValueType  # 31
 """The server is shutting down. Nothing was begun; a stream that ends with it can be opened again elsewhere."""
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 32
 """The store cannot take or give data."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 33
-"""A defect of the server."""
+"""A defect of the server.
+Metadata: expected, found.
+"""
 ERROR_REASON_SUPERSEDED: ErrorReason.ValueType  # 34
 """--- streams ---
 
@@ -279,13 +466,29 @@ ERROR_REASON_RUN_FINISHED: ErrorReason.ValueType  # 38
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 39
 """The run or the call was cancelled."""
 ERROR_REASON_MAX_TURNS_EXCEEDED: ErrorReason.ValueType  # 40
-"""The run used up its turns: the last one asked for tools again."""
+"""The run used up its turns: the last one asked for tools again.
+Metadata: max_turns.
+Example: {"reason": "MAX_TURNS_EXCEEDED", "domain": "runwire.dev",
+  "metadata": {"max_turns": "100"}}
+"""
 ERROR_REASON_MAX_TOOL_CALLS_EXCEEDED: ErrorReason.ValueType  # 41
-"""The run used up its tool calls."""
+"""The run used up its tool calls.
+Metadata: max_tool_calls.
+Example: {"reason": "MAX_TOOL_CALLS_EXCEEDED", "domain": "runwire.dev",
+  "metadata": {"max_tool_calls": "1000"}}
+"""
 ERROR_REASON_TOKEN_BUDGET_EXCEEDED: ErrorReason.ValueType  # 42
-"""The run used up its tokens."""
+"""The run used up its tokens.
+Metadata: max_tokens, tokens.
+Example: {"reason": "TOKEN_BUDGET_EXCEEDED", "domain": "runwire.dev",
+  "metadata": {"max_tokens": "10000000", "tokens": "10000412"}}
+"""
 ERROR_REASON_RUN_TIMEOUT: ErrorReason.ValueType  # 43
-"""The run used up its time."""
+"""The run used up its time.
+Metadata: timeout_ms.
+Example: {"reason": "RUN_TIMEOUT", "domain": "runwire.dev",
+  "metadata": {"timeout_ms": "3600000"}}
+"""
 ERROR_REASON_TOOL_CALL_NOT_FOUND: ErrorReason.ValueType  # 44
 """--- tool calls. Those about a model's call are in data only: the model is told, and the run goes on ---
 
@@ -300,6 +503,9 @@ ERROR_REASON_ARGUMENTS_INVALID: ErrorReason.ValueType  # 47
 ERROR_REASON_NO_HOST: ErrorReason.ValueType  # 48
 """No host accepted the call within its accept_timeout. As a run's error: nobody registered a hosted tool of the
 agent within that time.
+Metadata: tool, accept_timeout_ms.
+Example: {"reason": "NO_HOST", "domain": "runwire.dev",
+  "metadata": {"tool": "get_weather"}}
 """
 ERROR_REASON_HOST_LOST: ErrorReason.ValueType  # 49
 """The call's host was lost, and the call was delivered as often as it may be."""
@@ -308,13 +514,29 @@ ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 50
 its effect. Runwire never runs it again.
 """
 ERROR_REASON_TOOL_TIMEOUT: ErrorReason.ValueType  # 51
-"""The tool took longer than its timeout, or was silent for longer than its progress_timeout."""
+"""The tool took longer than its timeout, or was silent for longer than its progress_timeout.
+Metadata: timeout_ms, progress_timeout_ms.
+Example: {"reason": "TOOL_TIMEOUT", "domain": "runwire.dev",
+  "metadata": {"timeout_ms": "300000"}}
+"""
 ERROR_REASON_TOOL_CHANGED: ErrorReason.ValueType  # 52
 """Hosts no longer offer the tool in the version that the model saw."""
 ERROR_REASON_TOOL_FAILED: ErrorReason.ValueType  # 53
-"""The host could not do the call: the tool crashed, it did not merely report an error."""
+"""The host could not do the call: the tool crashed, it did not merely report an error.
+Metadata: cause, host_reason.
+Example: {"reason": "TOOL_FAILED", "domain": "runwire.dev",
+  "metadata": {"cause": "the weather service refused the connection", "host_reason": "CONNECTION_REFUSED"}}
+"""
 ERROR_REASON_RESULT_TOO_LARGE: ErrorReason.ValueType  # 54
-"""The tool's result is larger than the server takes."""
+"""The tool's result is larger than the server takes.
+Metadata: bytes, limit.
+Example: {"reason": "RESULT_TOO_LARGE", "domain": "runwire.dev",
+  "metadata": {"bytes": "2097152", "limit": "1048576"}}
+"""
 ERROR_REASON_VERSION_CONFLICT: ErrorReason.ValueType  # 55
-"""Two definitions with one tool name and one version differ."""
+"""Two definitions with one tool name and one version differ.
+Metadata: tool, version.
+Example: {"reason": "VERSION_CONFLICT", "domain": "runwire.dev",
+  "metadata": {"tool": "get_weather", "version": "3"}}
+"""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason
