@@ -1,23 +1,58 @@
 //! The event log of one live run: what its driver writes, what its watchers read.
+//!
+//! Facts go to the store first and are shown when they are there. Deltas and progress are never stored:
+//! they are kept as the text that they make, so that a watcher at any place of the log gets what it
+//! lacks in one piece, and a slow one costs nobody anything.
 
-use std::sync::Arc;
+mod book;
+mod partial;
 
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
+
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
+
+use self::book::Book;
+pub(in crate::run) use self::book::Collected;
 use super::{
-    port::Store,
-    watch::{Snapshot, Watches},
+    lock::Lock,
+    port::{Store, StoreError},
+    watch::{Detail, Ear, Live, Seen, Snapshot, Watches},
 };
 use crate::domain::{
     completion::Delta,
-    event::{Fact, Progress, ToolCallUpdate},
-    fault::Fault,
-    id::MessageId,
+    event::{Event, Fact, Progress, ToolCallUpdate},
+    fault::{Fault, Reason},
+    id::{MessageId, RunId},
     principal::Tenant,
     run::Run,
     time::Timestamp,
 };
 
 /// The log of a live run. One writer, the run's driver; any number of readers.
-pub struct Log {}
+pub struct Log {
+    store: Arc<dyn Store>,
+    live: Arc<Live>,
+    tenant: Tenant,
+    run_id: RunId,
+    inner: Lock<Inner>,
+    changed: Notify,
+}
+
+struct Inner {
+    book: Book,
+    /// Watches of this run.
+    watches: usize,
+    /// Those among them that show everything.
+    full_watches: usize,
+    /// Feeds that show everything and follow this run.
+    ears: Vec<Weak<Ear>>,
+}
 
 impl Log {
     /// The log of a run that the store already has, up to `run.last_sequence`. Until the last `Arc` of
@@ -28,7 +63,23 @@ impl Log {
         tenant: Tenant,
         run: Arc<Run>,
     ) -> Arc<Self> {
-        todo!()
+        let live = watches.of_tenant(&tenant);
+        let run_id = run.id;
+        let log = Arc::new(Self {
+            store,
+            live: Arc::clone(&live),
+            tenant,
+            run_id,
+            inner: Lock::new(Inner {
+                book: Book::new(run),
+                watches: 0,
+                full_watches: 0,
+                ears: Vec::new(),
+            }),
+            changed: Notify::new(),
+        });
+        live.enter(&log);
+        log
     }
 
     /// Stores facts as one, then shows them. A [`Fact::RunUpdated`] is given its place in the log. The
@@ -38,39 +89,203 @@ impl Log {
     /// fails.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE`, `INTERNAL` (somebody else has written to the run); nothing was shown.
+    /// `STORE_UNAVAILABLE`, `INTERNAL` (somebody else writes to the run); nothing was shown.
     pub async fn commit(&self, now: Timestamp, facts: Vec<Fact>) -> Result<(), Fault> {
-        todo!()
+        if facts.is_empty() {
+            return Ok(());
+        }
+        let Some(prepared) = self.inner.lock().book.prepare(now, facts) else {
+            return Err(Fault::new(
+                Reason::Internal,
+                "two commits of one run at once",
+            ));
+        };
+        let settled = Settle(self);
+        let events = prepared.events.clone();
+        self.store
+            .append(&self.tenant, self.run_id, prepared.expected, events)
+            .await
+            .map_err(|error| append_fault(&error))?;
+        self.inner.lock().book.show(prepared.events);
+        drop(settled);
+        Ok(())
     }
 
     /// The message in progress grows. The first delta of another message replaces the one before.
     pub fn delta(&self, message_id: &MessageId, delta: Delta) {
-        todo!()
+        let mut inner = self.inner.lock();
+        inner.book.delta(message_id, delta);
+        self.wake_full(inner);
     }
 
     /// Forgets the message in progress. When anything of it was shown, commit a
     /// [`Fact::MessageDiscarded`] instead, which does the same and tells the watchers.
     pub fn discard_partial(&self) {
-        todo!()
+        self.inner.lock().book.discard_partial();
     }
 
     /// A call reports how far it is. The latest is shown, at most five a second of each call.
     pub fn progress(&self, update: Arc<ToolCallUpdate>, progress: Progress) {
-        todo!()
+        let mut inner = self.inner.lock();
+        inner.book.progress(update, progress);
+        self.wake_full(inner);
     }
 
     /// The run as it was last committed.
     pub fn run(&self) -> Arc<Run> {
-        todo!()
+        self.inner.lock().book.run()
+    }
+
+    /// Which run.
+    pub const fn run_id(&self) -> RunId {
+        self.run_id
     }
 
     /// How the run stands, with the newest sequence that this covers.
     pub fn snapshot(&self) -> (u64, Arc<Snapshot>) {
-        todo!()
+        let (sequence, snapshot) = self.inner.lock().book.snapshot();
+        (sequence, Arc::new(snapshot))
     }
 
     /// Whether anybody wants deltas. It may say so when nobody does in the end.
     pub fn has_full_watchers(&self) -> bool {
-        todo!()
+        let inner = self.inner.lock();
+        inner.full_watches > 0 || inner.ears.iter().any(|ear| ear.strong_count() > 0)
+    }
+
+    /// Wakes those who watch for what is not stored.
+    fn wake_full(&self, mut inner: std::sync::MutexGuard<'_, Inner>) {
+        let run_id = self.run_id;
+        if !inner.ears.is_empty() {
+            inner.ears.retain(|ear| match ear.upgrade() {
+                Some(ear) => {
+                    ear.hear(run_id);
+                    true
+                }
+                None => false,
+            });
+        }
+        let watched = inner.full_watches > 0;
+        drop(inner);
+        if watched {
+            self.changed.notify_waiters();
+        }
+    }
+
+    // --- readers ---
+
+    /// Completes when the log has changed after this was enabled.
+    pub(in crate::run) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// The newest committed event.
+    pub(in crate::run) fn head(&self) -> u64 {
+        self.inner.lock().book.head()
+    }
+
+    /// The newest sequence that a reader may know.
+    pub(in crate::run) fn newest(&self) -> u64 {
+        self.inner.lock().book.newest()
+    }
+
+    /// How the run stands for a reader that has seen all its events up to one; `None` when there are
+    /// newer ones.
+    pub(in crate::run) fn snapshot_at(&self, event: u64) -> Option<(u64, Arc<Snapshot>)> {
+        let mut inner = self.inner.lock();
+        let (sequence, snapshot) = (inner.book.head() <= event).then(|| inner.book.snapshot())?;
+        Some((sequence, Arc::new(snapshot)))
+    }
+
+    /// See [`Book::collect`].
+    pub(in crate::run) fn collect(
+        &self,
+        after: u64,
+        older: &[Arc<Event>],
+        detail: Detail,
+    ) -> Collected {
+        let now = Instant::now();
+        self.inner.lock().book.collect(now, after, older, detail)
+    }
+
+    /// See [`Book::fresh`].
+    pub(in crate::run) fn fresh(&self, after: u64) -> Collected {
+        self.inner.lock().book.fresh(Instant::now(), after)
+    }
+
+    /// See [`Book::between`].
+    pub(in crate::run) fn between(&self, after: u64, before: u64) -> Vec<Seen> {
+        let now = Instant::now();
+        self.inner.lock().book.between(now, after, before)
+    }
+
+    /// A feed wants to hear of deltas and progress.
+    pub(in crate::run) fn add_ear(&self, ear: &Arc<Ear>) {
+        let mut inner = self.inner.lock();
+        let known = |other: &Weak<Ear>| std::ptr::eq(other.as_ptr(), Arc::as_ptr(ear));
+        if !inner.ears.iter().any(known) {
+            inner.ears.push(Arc::downgrade(ear));
+        }
+        drop(inner);
+        ear.hear(self.run_id);
+    }
+
+    pub(in crate::run) fn add_watch(&self, detail: Detail) {
+        let mut inner = self.inner.lock();
+        inner.watches += 1;
+        inner.full_watches += usize::from(detail == Detail::Full);
+    }
+
+    pub(in crate::run) fn remove_watch(&self, detail: Detail) {
+        let mut inner = self.inner.lock();
+        inner.watches = inner.watches.saturating_sub(1);
+        let full = usize::from(detail == Detail::Full);
+        inner.full_watches = inner.full_watches.saturating_sub(full);
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.live.leave(self.run_id, std::ptr::from_ref(self));
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("run_id", &self.run_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The commit under way; dropping it ends it, whatever became of it, and wakes the watchers.
+struct Settle<'a>(&'a Log);
+
+impl Drop for Settle<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner.lock();
+        inner.book.settle();
+        let watched = inner.watches > 0;
+        drop(inner);
+        if watched {
+            self.0.changed.notify_waiters();
+        }
+        self.0.live.committed();
+    }
+}
+
+fn append_fault(error: &StoreError) -> Fault {
+    tracing::error!(%error, "an event was not stored");
+    match error {
+        StoreError::Unavailable(_) => {
+            Fault::new(Reason::StoreUnavailable, "the store did not take an event")
+        }
+        StoreError::Conflict { expected, found } => Fault::new(
+            Reason::Internal,
+            format!("the log of the run stands at {found}, not at {expected}"),
+        ),
+        StoreError::NotFound | StoreError::RequestIdReused | StoreError::HeadMoved { .. } => {
+            Fault::new(Reason::Internal, format!("the log of a live run: {error}"))
+        }
     }
 }

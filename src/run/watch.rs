@@ -1,17 +1,35 @@
 //! Watching runs: one from any place of its log, or all that match.
+//!
+//! A watch is a cursor, not a queue: it reads old events from the store and new ones from the live log,
+//! so that a slow reader lags, loses no durable event, and costs the run nothing.
 
+mod batch;
+mod cursor;
+mod feed;
+mod history;
+mod live;
+mod single;
 pub(crate) mod weight;
 
-use std::sync::Arc;
+use std::{collections::HashMap, fmt, sync::Arc};
 
+pub(in crate::run) use self::{
+    batch::Batch,
+    live::{Ear, Live},
+};
+pub use self::{
+    feed::{Feed, FeedBatch},
+    single::Watch,
+};
 use super::{
+    lock::Lock,
     log::Log,
-    port::{RunFilter, Store},
+    port::{RunFilter, Store, StoreError},
 };
 use crate::domain::{
     completion::Delta,
     event::{Ephemeral, Event, ToolCallUpdate},
-    fault::Fault,
+    fault::{Fault, Reason},
     id::{MessageId, RunId},
     principal::Tenant,
     run::Run,
@@ -22,7 +40,8 @@ use crate::domain::{
 pub enum From {
     /// With a snapshot of how things stand.
     Snapshot,
-    /// After this event.
+    /// After this event. One that the log has not come to as yet means that the log is not the one that
+    /// the reader knows: the watch begins with a snapshot.
     After(u64),
 }
 
@@ -49,7 +68,7 @@ pub struct WatchMany {
 }
 
 /// What a watch shows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
     /// Begin here: forget what you have.
     Snapshot {
@@ -69,8 +88,18 @@ pub enum Seen {
     },
 }
 
+impl Seen {
+    /// Where the reader stands after it.
+    pub fn sequence(&self) -> u64 {
+        match self {
+            Self::Snapshot { sequence, .. } | Self::Ephemeral { sequence, .. } => *sequence,
+            Self::Event(event) => event.sequence,
+        }
+    }
+}
+
 /// How a run stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// The run.
     pub run: Arc<Run>,
@@ -80,55 +109,24 @@ pub struct Snapshot {
     pub calls: Vec<Arc<ToolCallUpdate>>,
 }
 
-/// A cursor over one run's log: a slow reader lags and loses nothing.
-pub struct Watch {}
-
-impl Watch {
-    /// The next batch, in order, of at most about 256 KiB; `None` after the run's last event. Waits
-    /// while nothing happens. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Result<Vec<Seen>, Fault>> {
-        todo!()
-    }
-
-    /// The newest sequence handed out, for heartbeats.
-    pub fn sequence(&self) -> u64 {
-        todo!()
-    }
-}
-
-/// A cursor over the logs of many runs.
-pub struct Feed {}
-
-/// A batch of one run's events.
-#[derive(Clone, Debug)]
-pub struct FeedBatch {
-    /// The run.
-    pub run_id: RunId,
-    /// Its events, in order.
-    pub seen: Vec<Seen>,
-    /// Where the watch stands after it.
-    pub cursor: String,
-}
-
-impl Feed {
-    /// The next batch. Never ends by itself. Cancel-safe.
-    pub async fn next(&mut self) -> Result<FeedBatch, Fault> {
-        todo!()
-    }
-}
-
 /// Who watches what: every live log and every feed of the server.
-pub struct Watches {}
+pub struct Watches {
+    store: Arc<dyn Store>,
+    tenants: Lock<HashMap<Tenant, Arc<Live>>>,
+}
 
 impl Watches {
     /// Nobody watches anything as yet.
     pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        todo!()
+        Arc::new(Self {
+            store,
+            tenants: Lock::default(),
+        })
     }
 
     /// The log of a live run.
     pub fn live(&self, tenant: &Tenant, run_id: RunId) -> Option<Arc<Log>> {
-        todo!()
+        self.of_tenant(tenant).log(run_id)
     }
 
     /// Watches one run.
@@ -142,7 +140,8 @@ impl Watches {
         from: From,
         detail: Detail,
     ) -> Result<Watch, Fault> {
-        todo!()
+        let source = self.source(tenant);
+        Watch::open(source, run_id, from, detail).await
     }
 
     /// Watches all runs that match.
@@ -154,6 +153,57 @@ impl Watches {
         tenant: &Tenant,
         request: WatchMany,
     ) -> Result<Feed, Fault> {
-        todo!()
+        Feed::open(self.source(tenant), request).await
+    }
+
+    /// The tenant's live logs.
+    pub(in crate::run) fn of_tenant(&self, tenant: &Tenant) -> Arc<Live> {
+        let mut tenants = self.tenants.lock();
+        if let Some(live) = tenants.get(tenant) {
+            return Arc::clone(live);
+        }
+        let live = Arc::new(Live::default());
+        tenants.insert(tenant.clone(), Arc::clone(&live));
+        live
+    }
+
+    fn source(&self, tenant: &Tenant) -> Source {
+        Source {
+            store: Arc::clone(&self.store),
+            live: self.of_tenant(tenant),
+            tenant: tenant.clone(),
+        }
     }
 }
+
+impl fmt::Debug for Watches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watches")
+    }
+}
+
+/// Where one tenant's events come from.
+struct Source {
+    store: Arc<dyn Store>,
+    live: Arc<Live>,
+    tenant: Tenant,
+}
+
+/// What a failed reading of the store is to a watcher.
+fn read_fault(error: &StoreError) -> Fault {
+    match error {
+        StoreError::NotFound => Fault::new(Reason::RunNotFound, "no such run"),
+        StoreError::Unavailable(_) => {
+            tracing::warn!(%error, "a watch has to stop");
+            Fault::new(Reason::StoreUnavailable, "the store cannot be read")
+        }
+        StoreError::Conflict { .. }
+        | StoreError::RequestIdReused
+        | StoreError::HeadMoved { .. } => {
+            Fault::new(Reason::Internal, format!("reading a log: {error}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! How much room things take, roughly: for batches and for what is kept in memory. An estimate of the
 //! encoded size, made without encoding.
 
+use super::Snapshot;
 use crate::domain::{
     completion::{Delta, Grown},
     event::{Ephemeral, Event, Fact, Progress, ToolCallUpdate},
@@ -30,6 +31,15 @@ pub(crate) fn of_ephemeral(ephemeral: &Ephemeral) -> usize {
             Ephemeral::MessageDelta { deltas, .. } => deltas.iter().map(of_delta).sum(),
             Ephemeral::Progress { update, progress } => of_update(update) + of_progress(progress),
         }
+}
+
+/// A snapshot's weight.
+pub(crate) fn of_snapshot(snapshot: &Snapshot) -> usize {
+    let partial = snapshot.partial.as_ref();
+    FRAME
+        + of_run(&snapshot.run)
+        + partial.map_or(0, |(_, deltas)| deltas.iter().map(of_delta).sum())
+        + snapshot.calls.iter().map(|c| of_update(c)).sum::<usize>()
 }
 
 /// A message's weight.
