@@ -16,12 +16,15 @@
 //! input or output, `run::machine` is a pure function of its inputs, and only `rpc` and `client` know
 //! that there is gRPC.
 
+pub mod app;
 pub mod client;
 pub mod config;
 pub mod domain;
 pub mod pb;
-pub mod rpc;
 pub mod provider;
+pub mod rpc;
 pub mod run;
+pub mod shutdown;
 pub mod store;
+pub mod telemetry;
 pub mod toolhost;

@@ -1,0 +1,208 @@
+//! The composition root: from the configuration to a server that can be started. The only module that
+//! knows everybody.
+
+mod clock;
+mod provider;
+mod settings;
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::{Config, Environment},
+    provider::registry::BuildError,
+    rpc::{self, Backend, Intake, Peer, Phases, TlsError},
+    run::{
+        Ports, Runs,
+        port::{Clock, Models, Store},
+    },
+    store::memory::Memory,
+    toolhost::Hub,
+};
+
+pub use clock::WallClock;
+
+/// The server cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Providers are configured in a way that cannot work.
+    #[error("{}", one_a_line(.0))]
+    Providers(Vec<BuildError>),
+    /// TLS is.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The build is broken.
+    #[error("the contract's descriptor cannot be read: {0}")]
+    Descriptor(#[from] tonic_reflection::server::Error),
+    /// A file of the configuration cannot be read.
+    #[error("cannot read {path}: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// A server that can be started, with everything behind it.
+pub struct App {
+    server: rpc::Server,
+    runs: Arc<Runs>,
+    hub: Arc<Hub>,
+    phases: Phases,
+    /// Ends runs and timers.
+    stop: CancellationToken,
+    /// Connections and their streams.
+    connections: TaskTracker,
+    /// Runs.
+    work: TaskTracker,
+    drain: Duration,
+}
+
+/// The parts of the world that tests bring themselves.
+pub struct World {
+    /// Models.
+    pub models: Arc<dyn Models>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl World {
+    /// The world that the configuration describes.
+    ///
+    /// # Errors
+    /// When providers are configured in a way that cannot work.
+    pub fn configured(config: &Config, environment: &Environment) -> Result<Self, AppError> {
+        let clock = Arc::new(WallClock::default());
+        Ok(Self {
+            models: Arc::new(provider::build(config, environment)?),
+            store: Arc::new(Memory::new(settings::memory(), Arc::clone(&clock) as Arc<dyn Clock>)),
+            clock,
+        })
+    }
+}
+
+// === impl App ===
+
+impl App {
+    /// Puts everything together. Nothing listens as yet.
+    ///
+    /// # Errors
+    /// When the configuration describes what cannot be built.
+    pub async fn build(config: &Config, world: World) -> Result<Self, AppError> {
+        let phases = Phases::default();
+        let stop = CancellationToken::new();
+        let (connections, work) = (TaskTracker::new(), TaskTracker::new());
+        let hub = Hub::new(settings::hub(config), &connections, stop.clone());
+        let ports = Ports {
+            models: Arc::clone(&world.models),
+            tools: Arc::clone(&hub) as Arc<_>,
+            store: world.store,
+            clock: world.clock,
+        };
+        let runner = settings::runs(config);
+        let limits = runner.default_limits;
+        let runs = Runs::new(ports, runner, work.clone(), stop.clone());
+        let schemas = Arc::clone(&hub);
+        let backend = Backend {
+            runs: Arc::clone(&runs),
+            hub: Arc::clone(&hub),
+            intake: Intake {
+                models: world.models,
+                limits,
+                schema: Arc::new(move |schema| schemas.check_schema(schema)),
+            },
+        };
+        let security = (settings::auth(config), settings::tls(config)?);
+        let numbers = settings::rpc(config);
+        let server =
+            rpc::Server::new(backend, security, numbers, connections.clone(), phases.clone());
+        Ok(Self {
+            server: server.await?,
+            runs,
+            hub,
+            phases,
+            stop,
+            connections,
+            work,
+            drain: config.server.drain,
+        })
+    }
+
+    /// Accepts connections until [`App::drain`].
+    pub async fn accept(&self, listener: TcpListener) {
+        self.server.accept(listener).await;
+    }
+
+    /// Serves one connection to its end: for a server inside its client's process.
+    ///
+    /// # Errors
+    /// What ended the connection, if that was no good end.
+    pub async fn serve<IO>(&self, io: IO) -> io::Result<()>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.server.serve(io, Peer::default()).await
+    }
+
+    /// Ends the server: it says that it no longer serves, takes nothing new, tells tool hosts to go away,
+    /// and lets what is under way end by itself for the drain's time. Then every stream is told why it
+    /// ends, and what is left after that is cut. `now` shortens the wait. Returns in bounded time.
+    pub async fn drain(&self, now: CancellationToken) {
+        self.server.set_serving(false).await;
+        self.runs.drain();
+        self.hub.go_away(self.drain);
+        self.phases.draining.cancel();
+        self.work.close();
+        self.connections.close();
+        tokio::select! {
+            _ended = timeout(self.drain, self.work.wait()) => {}
+            () = now.cancelled() => {}
+        }
+        self.close().await;
+    }
+
+    /// Ends every stream with a word, then cuts what is left.
+    async fn close(&self) {
+        /// For the last words to get out.
+        const FAREWELL: Duration = Duration::from_secs(2);
+        self.phases.closing.cancel();
+        self.stop.cancel();
+        if timeout(FAREWELL, self.connections.wait()).await.is_err() {
+            tracing::warn!("connections are cut: their peers do not end them");
+        }
+        self.phases.cut.cancel();
+        let cut = timeout(FAREWELL, async {
+            self.connections.wait().await;
+            self.work.wait().await;
+        });
+        if cut.await.is_err() {
+            tracing::error!("tasks are left at the end");
+        }
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("World")
+    }
+}
+
+fn one_a_line(errors: &[BuildError]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
