@@ -3,9 +3,10 @@
 
 mod clock;
 mod provider;
+mod serve;
 mod settings;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub use clock::WallClock;
+pub use serve::serve;
 
 /// The server cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,17 @@ pub enum AppError {
     /// The build is broken.
     #[error("the contract's descriptor cannot be read: {0}")]
     Descriptor(#[from] tonic_reflection::server::Error),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The system does not hand over its signals.
+    #[error("cannot take over the signals that end the server: {0}")]
+    Signals(io::Error),
     /// A file of the configuration cannot be read.
     #[error("cannot read {path}: {error}")]
     File {
@@ -84,7 +97,10 @@ impl World {
         let clock = Arc::new(WallClock::default());
         Ok(Self {
             models: Arc::new(provider::build(config, environment)?),
-            store: Arc::new(Memory::new(settings::memory(), Arc::clone(&clock) as Arc<dyn Clock>)),
+            store: Arc::new(Memory::new(
+                settings::memory(),
+                Arc::clone(&clock) as Arc<dyn Clock>,
+            )),
             clock,
         })
     }
@@ -123,8 +139,13 @@ impl App {
         };
         let security = (settings::auth(config), settings::tls(config)?);
         let numbers = settings::rpc(config);
-        let server =
-            rpc::Server::new(backend, security, numbers, connections.clone(), phases.clone());
+        let server = rpc::Server::new(
+            backend,
+            security,
+            numbers,
+            connections.clone(),
+            phases.clone(),
+        );
         Ok(Self {
             server: server.await?,
             runs,
@@ -192,7 +213,9 @@ impl App {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("server", &self.server)
+            .finish_non_exhaustive()
     }
 }
 

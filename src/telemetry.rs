@@ -27,7 +27,13 @@ pub fn init(log: &config::Log) -> Result<(), TelemetryError> {
     match log.format {
         LogFormat::Text => registry.with(layer.with_target(false)).try_init()?,
         LogFormat::Json => registry
-            .with(layer.json().flatten_event(true).with_current_span(true).with_span_list(false))
+            .with(
+                layer
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(true)
+                    .with_span_list(false),
+            )
             .try_init()?,
     }
     Ok(())

@@ -13,7 +13,9 @@ pub struct WallClock {
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         #[expect(clippy::disallowed_types, reason = "this is the Clock port")]
-        let since_epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let since_epoch = std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default();
         let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
         let before = self.latest.fetch_max(millis, Ordering::Relaxed);
         Timestamp::from_millis(millis.max(before))

@@ -62,7 +62,8 @@ fn settings(provider: &config::Provider) -> Result<ProviderSettings, AppError> {
             ..Timeouts::default()
         }),
         script,
-        implied: false,
+        // Nobody misses a vendor that is there by itself and was given nothing to work with.
+        implied: provider.base_url.is_none() && provider.api_key.is_none(),
     })
 }
 

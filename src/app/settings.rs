@@ -99,7 +99,9 @@ pub(super) fn rpc(config: &Config) -> rpc::Settings {
 
 /// HTTP/2 knows sizes up to 2 GiB.
 fn size(size: Size) -> u32 {
-    u32::try_from(size.bytes()).unwrap_or(u32::MAX).min((1 << 31) - 1)
+    u32::try_from(size.bytes())
+        .unwrap_or(u32::MAX)
+        .min((1 << 31) - 1)
 }
 
 pub(super) fn auth(config: &Config) -> Auth {

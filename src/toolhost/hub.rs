@@ -186,6 +186,14 @@ impl Hub {
         self.lock().book.list(tenant)
     }
 
+    /// Checks that a text is a JSON Schema. Compiled schemas are kept.
+    ///
+    /// # Errors
+    /// `SCHEMA_INVALID`.
+    pub fn check_schema(&self, schema: &JsonText) -> Result<(), Fault> {
+        self.schemas.compile(schema).map(|_compiled| ())
+    }
+
     /// Tells every session that its stream will end, and takes no new sessions.
     pub fn go_away(&self, time_left: Duration) {
         self.with(|book, _| book.go_away(time_left));
