@@ -78,15 +78,15 @@ class Attachment:
                     for event in self._take(session, response):
                         yield event
                     if self._finished:
-                        session.finish()
-                        await _closed(session)
-                        return
+                        session.finish(within=_CLOSE_SECONDS)
                 error: RunwireError = Unavailable("the stream ended before the run did")
             except RunwireError as caught:
                 error = caught
             finally:
                 self._engine.disconnect(session)
                 session.cancel()
+            if self._finished:
+                return  # How its stream ends changes nothing.
             if started:
                 backoff.reset()
                 lost_at = loop.time()
@@ -153,16 +153,3 @@ class Attachment:
             busy = isinstance(error, ResourceExhausted) and error.retry_delay is None
             return attempts < _FIRST_ATTEMPTS and not busy
         return lost_for < self._settings.reconnect_seconds
-
-
-async def _closed(session: _Session) -> None:
-    """Let the server end the stream: the connection stays clean, and the last receipts arrive."""
-
-    async def drain() -> None:
-        async for _ in session.read():
-            pass
-
-    try:
-        await asyncio.wait_for(drain(), _CLOSE_SECONDS)
-    except (RunwireError, asyncio.TimeoutError):
-        return  # The run has ended; how its stream ends changes nothing.

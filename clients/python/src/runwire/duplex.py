@@ -115,10 +115,15 @@ class Duplex(Generic[Q, R]):
         finally:
             self.cancel()
 
-    def finish(self) -> None:
-        """Half-close once everything queued is written."""
+    def finish(self, *, within: float | None = None) -> None:
+        """Half-close once everything queued is written; end the stream if the server has not in time."""
+        if self._finishing:
+            return
         self._finishing = True
         self._wake.set()
+        if within is not None:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(within, self._give_up)
 
     def cancel(self) -> None:
         """End the stream now."""
@@ -130,12 +135,15 @@ class Duplex(Generic[Q, R]):
     def _tick(self) -> None:
         now = self._loop.time()
         if now - self._read_at > self._interval * MISSED_HEARTBEATS:
-            self._silent = True
-            self._call.cancel()
+            self._give_up()
             return
         if now - self._wrote_at >= self._interval / 2:
             self.push(self._heartbeat())
         self._timer = self._loop.call_later(self._interval / 2, self._tick)
+
+    def _give_up(self) -> None:
+        self._silent = True
+        self._call.cancel()
 
     async def _write(self) -> None:
         try:

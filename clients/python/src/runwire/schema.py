@@ -100,15 +100,11 @@ def inspect_function(
         if hints[parameter.name] is context_type:
             context_parameter = parameter.name
             continue
-        required = parameter.default is _Parameter.empty
-        fields[f"p{len(parameters)}"] = (
-            hints[parameter.name],
-            Field(
-                ... if required else parameter.default,
-                alias=parameter.name,
-                description=about.get(parameter.name) or None,
-            ),
-        )
+        # Absent, not None: a description of the annotation's own would be overridden.
+        described: dict[str, Any] = {"description": text} if (text := about.get(parameter.name)) else {}
+        default = ... if parameter.default is _Parameter.empty else parameter.default
+        field = Field(default, alias=parameter.name, **described)
+        fields[f"p{len(parameters)}"] = (hints[parameter.name], field)
         parameters.append(parameter)
 
     try:
