@@ -1,10 +1,10 @@
-"""An agent with a Python tool on any server that speaks OpenAI's protocol: llama.cpp, vLLM, a gateway…
+"""An agent with a Python tool on any server that speaks OpenAI's protocol.
 
     python examples/local-model/main.py --base-url http://127.0.0.1:8080/v1 --model my-model
     python examples/local-model/main.py --base-url … --model … --server 127.0.0.1:50051 --provider local
 
-Without --server it starts a Runwire server of its own, with the base URL as the provider `local`, and stops it
-at the end. The first turn must call the tool (`tool_choice="required"`): small models seldom do by themselves.
+Without --server it starts a Runwire server of its own, with the base URL as the provider `local`, and stops
+it at the end. The first turn must call the tool (`tool_choice="required"`): small models seldom do otherwise.
 """
 
 import argparse
