@@ -1,1 +1,7 @@
+//! The machine's transitions as tables: an input, and what it must give rise to.
 
+mod calls;
+mod endings;
+mod property;
+mod rig;
+mod turns;

@@ -101,7 +101,7 @@ impl Call {
                 self.progressed(progress, cx);
                 return None;
             }
-            Report::Rejected(_) => self.rejected(cx),
+            Report::Rejected(fault) => self.rejected(host_id, fault, cx),
             Report::Result(result) => self.finish(host_id, result, cx),
             Report::Failed(fault) => self.failed(host_id, fault, cx),
             Report::Stopped => self.stopped(host_id, cx),
@@ -158,11 +158,13 @@ impl Call {
         }
     }
 
-    fn rejected(&mut self, cx: &mut Cx<'_>) {
+    fn rejected(&mut self, host_id: HostId, fault: Fault, cx: &mut Cx<'_>) {
         match self.phase {
-            Phase::Stopping { .. } => self.close(false, &Trouble::Cancelled, cx),
+            // It had accepted: a second thought is a failure.
+            Phase::Running { .. } => self.failed(host_id, fault, cx),
+            Phase::Stopping { accepted, .. } => self.close(accepted, &Trouble::Cancelled, cx),
             Phase::Recalled { .. } => self.again(Duration::ZERO, cx),
-            Phase::Seeking | Phase::Offered { .. } | Phase::Running { .. } => {
+            Phase::Seeking | Phase::Offered { .. } => {
                 let wait = cx.world.settings.redelivery_delay(self.rejections);
                 self.rejections = self.rejections.saturating_add(1);
                 self.again(wait, cx);
