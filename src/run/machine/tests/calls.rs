@@ -312,7 +312,7 @@ fn a_result_that_is_too_large_becomes_an_error_and_still_counts() {
     let mut rig = Rig::calling(spec(), &["pay"]);
     rig.feed(accepted("c0", 1));
     let large = text_result("c0", &"x".repeat(1024 * 1024 + 1));
-    let words = rig.feed(report("c0", 1, Report::Result(large.clone())));
+    let words = rig.feed(report("c0", 1, Report::Result(Arc::clone(&large))));
     assert_eq!(words[0], "c0/1 Failed RESULT_TOO_LARGE");
     assert!(words.contains(&"Applied".to_owned()));
     rig.check(report("c0", 1, Report::Result(large)), &["Duplicate"]);

@@ -153,9 +153,9 @@ fn live_through(happenings: &[Happening]) -> (Rig, Observer) {
     observe(
         &mut rig,
         &mut observer,
-        Input::ModelFinished(Box::new(answered)),
+        &Input::ModelFinished(Box::new(answered)),
     );
-    observe(&mut rig, &mut observer, Input::Checked(vec![Ok(()); 5]));
+    observe(&mut rig, &mut observer, &Input::Checked(vec![Ok(()); 5]));
     for happening in happenings {
         match happening {
             Happening::News { call, back, kind } => {
@@ -163,10 +163,10 @@ fn live_through(happenings: &[Happening]) -> (Rig, Observer) {
                 let newest = observer.deliveries.get(&call).map_or(1, |(n, _)| *n);
                 let attempt = newest.saturating_sub(*back).max(1);
                 let input = input(*kind, &call, attempt);
-                observe(&mut rig, &mut observer, input);
+                observe(&mut rig, &mut observer, &input);
             }
             Happening::Time(millis) => pass(&mut rig, &mut observer, *millis),
-            Happening::Cancel => observe(&mut rig, &mut observer, cancel()),
+            Happening::Cancel => observe(&mut rig, &mut observer, &cancel()),
         }
     }
     // Silence ends every call at last; then the model answers.
@@ -175,14 +175,14 @@ fn live_through(happenings: &[Happening]) -> (Rig, Observer) {
     observe(
         &mut rig,
         &mut observer,
-        Input::ModelFinished(Box::new(answered)),
+        &Input::ModelFinished(Box::new(answered)),
     );
     (rig, observer)
 }
 
-fn observe(rig: &mut Rig, observer: &mut Observer, input: Input) {
+fn observe(rig: &mut Rig, observer: &mut Observer, input: &Input) {
     let step = rig.step(input.clone());
-    observer.see(&input, &step);
+    observer.see(input, &step);
     if step
         .effects
         .iter()
@@ -197,7 +197,7 @@ fn pass(rig: &mut Rig, observer: &mut Observer, millis: u64) {
     let end = rig.now + Duration::from_millis(millis);
     while let Some(due) = rig.machine.deadline().filter(|due| *due <= end) {
         rig.now = rig.now.max(due);
-        observe(rig, observer, Input::Tick);
+        observe(rig, observer, &Input::Tick);
         assert!(rig.machine.deadline().is_none_or(|next| next > rig.now));
     }
     rig.now = end;
