@@ -18,6 +18,8 @@ mod link;
 mod recent;
 mod schema;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -10,12 +10,15 @@
 //! that it could take.
 
 mod line;
+mod liveness;
 mod offer;
 mod placing;
 mod registration;
 mod registry;
 mod seat;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},

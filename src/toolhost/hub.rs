@@ -1,7 +1,9 @@
 //! The shell around the book: one lock, one timer, and the queues that its effects go to.
 //!
 //! Effects are carried out under the lock. None of them waits, and only so do they reach a session or
-//! a mailbox in the order of the book: an assignment never overtakes its own cancellation.
+//! a mailbox in the order of the book: a cancellation never overtakes its own assignment.
+
+mod tools;
 
 use std::{
     collections::HashMap,
@@ -10,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
 use tokio::{
     sync::{Notify, oneshot, watch},
     time::{Instant, sleep_until},
@@ -27,14 +28,14 @@ use super::{
 };
 use crate::{
     domain::{
-        call::{Assignment, Command, Delivery, Disposition, Report, StopReason},
+        call::{Command, Delivery, Disposition, Report},
         fault::{Fault, Reason},
         id::{RunId, SessionId},
         json::JsonText,
         principal::{Principal, Tenant},
-        tool::{ToolBinding, ToolSpec},
+        tool::ToolSpec,
     },
-    run::port::{CallNews, Inbox, Offer, ReceiptSlip, RunInput, Tools},
+    run::port::{CallNews, Inbox, ReceiptSlip, RunInput},
 };
 
 /// Commands that a session may have queued beside four for each call of the largest window: an
@@ -371,46 +372,6 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Tools for Hub {
-    fn offer(&self, tenant: &Tenant, bindings: &[ToolBinding]) -> Result<Vec<Offer>, usize> {
-        self.lock().book.offer(tenant, bindings)
-    }
-
-    fn registered(&self, tenant: &Tenant) -> BoxFuture<'static, ()> {
-        let mut changes = self
-            .lock()
-            .registered
-            .entry(tenant.clone())
-            .or_insert_with(|| watch::channel(()).0)
-            .subscribe();
-        Box::pin(async move {
-            // The sender lives as long as the hub; without a hub there is nothing to wait for.
-            let _closed = changes.changed().await;
-        })
-    }
-
-    fn check(&self, tool: &ToolSpec, arguments: &JsonText) -> Result<(), Fault> {
-        self.schemas.check(&tool.input_schema, arguments)
-    }
-
-    fn assign(&self, tenant: &Tenant, assignment: Assignment, inbox: Inbox) {
-        let assignment = Arc::new(assignment);
-        self.with(|book, _| book.assign(tenant, assignment, inbox));
-    }
-
-    fn cancel(&self, delivery: &Delivery, reason: StopReason) {
-        self.with(|book, _| book.cancel(delivery, reason));
-    }
-
-    fn release(&self, delivery: &Delivery) {
-        self.with(|book, _| book.release(delivery));
-    }
-
-    fn forget_run(&self, run_id: RunId) {
-        Self::forget_run(self, run_id);
     }
 }
 

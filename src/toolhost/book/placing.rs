@@ -288,7 +288,7 @@ impl<S: Clone, I: Clone> Book<S, I> {
     }
 
     /// The call that has waited longest among those at the heads of the seat's lines.
-    fn next_for(&self, key: Key) -> Option<Delivery> {
+    pub(super) fn next_for(&self, key: Key) -> Option<Delivery> {
         let seat = self.seats.get(&key)?;
         let fits = |delivery: &Delivery| {
             self.calls
@@ -329,9 +329,12 @@ impl<S: Clone, I: Clone> Book<S, I> {
             let Some(call) = self.calls.get(&delivery) else {
                 continue;
             };
+            // Several versions of one name bring its line here more than once.
+            let Place::Waiting(at) = &call.place else {
+                continue;
+            };
             let choice = self.choose_by(call, roll);
-            let stays = matches!((&choice, &call.place),
-                (Choice::Wait(to), Place::Waiting(at)) if to == at);
+            let stays = matches!(&choice, Choice::Wait(to) if to == at);
             if !stays {
                 self.unwait(&delivery);
                 self.apply(&delivery, choice);

@@ -113,17 +113,20 @@ impl<S, I> Seat<S, I> {
         matches!(&self.stream, Stream::Open { session, .. } if *session == ticket)
     }
 
-    /// Where commands go, while there is a stream, and the session's number.
+    /// Where commands go, while there is a session that has not ended, and its number.
     pub(super) fn current(&self) -> Option<(&S, Key)> {
         match &self.stream {
             Stream::Open {
-                address, session, ..
+                address,
+                session,
+                inward: InwardSide::Open | InwardSide::Closed,
+                ..
             } => Some((address, *session)),
-            Stream::Lost => None,
+            Stream::Open { .. } | Stream::Lost => None,
         }
     }
 
-    /// Where commands go, while there is a stream.
+    /// Where commands go, while there is a session that has not ended.
     pub(super) fn address(&self) -> Option<&S> {
         self.current().map(|(address, _)| address)
     }
