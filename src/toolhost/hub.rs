@@ -251,6 +251,7 @@ impl Hub {
         let now = Instant::now();
         let mut state = self.lock();
         state.book.heard(now, ticket);
+        self.set_alarm(&mut state);
         let routed = state.book.report(ticket, &delivery, &report);
         self.pass_on(routed, delivery, report, slip)
     }
@@ -330,12 +331,17 @@ impl Hub {
         while let Some(effect) = state.book.next_effect() {
             self.carry_out(&mut state, now, effect);
         }
+        self.set_alarm(&mut state);
+        result
+    }
+
+    /// Wakes the timer when something is due earlier than it thinks.
+    fn set_alarm(&self, state: &mut State) {
         let due = state.book.next_deadline();
         if due.is_some_and(|due| state.armed.is_none_or(|armed| due < armed)) {
             state.armed = due;
             self.alarm.notify_one();
         }
-        result
     }
 
     fn carry_out(&self, state: &mut State, now: Instant, effect: Effect<Arc<Link>, Inbox>) {

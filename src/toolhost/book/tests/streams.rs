@@ -1,7 +1,7 @@
 //! Streams that break, come back, are taken over and end.
 
 use super::*;
-use crate::domain::call::StopReason;
+use crate::{domain::call::StopReason, run::port::Inbox, toolhost::link::Link};
 
 /// A host with three calls: `new` only assigned, `on` accepted and `stop` accepted and cancelled.
 fn at_work() -> (Desk, Ticket) {
@@ -312,6 +312,14 @@ fn a_stream_that_only_watches_may_be_silent_and_takes_no_calls() {
     desk.assign(7, "c1", &tool("read"), Route::Attached);
     desk.wait(300);
     assert_eq!(desk.effects(), [""; 0]);
+}
+
+/// Beside the seat and the queue: its places in three maps.
+#[test]
+fn a_stream_that_waits_costs_little() {
+    type Waiting = super::super::Seat<Arc<Link>, Inbox>;
+    let bytes = size_of::<Waiting>() + size_of::<Link>();
+    assert!(bytes < 768, "{bytes} bytes for each of very many");
 }
 
 #[test]
