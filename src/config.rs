@@ -31,7 +31,7 @@ pub use load::{Flag, Layers};
 pub use problem::{Origin, Problem, Problems};
 
 use section::section;
-pub use setting::{AuthMode, LogFormat, Size, StoreKind};
+pub use setting::{AuthMode, LogFormat, Size, StoreKind, parse_duration};
 pub use tokens::{Token, hash_of, new_token};
 
 use crate::domain::{principal::Principal, secret::Secret};

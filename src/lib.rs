@@ -17,6 +17,7 @@
 //! that there is gRPC.
 
 pub mod app;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod domain;

@@ -367,7 +367,7 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 }
 
 /// A whole number and a unit of `ms`, `s`, `m`, `h`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     let millis = match unit {
         "ms" => 1,

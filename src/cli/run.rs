@@ -1,0 +1,209 @@
+//! `runwire run`: an agent from a file.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{
+    Stop, agent,
+    args::RunArgs,
+    complete::{Printer, prompt, tell_unusual_end},
+    json, output,
+    target::{Local, Target},
+};
+use crate::{
+    client::{Client, Error, message},
+    config::Environment,
+    pb::v1::{
+        FinishReason, Role, Run, RunEvent, RunMessage, ToolCallUpdate, run, run_event::Event,
+        tool_call_update,
+    },
+};
+
+/// After Ctrl-C: how long the run's end is waited for.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// Runs an agent to its end, printing what it says as it comes. Ctrl-C cancels the run.
+pub(super) async fn run(args: RunArgs, environment: Environment, local: Local) -> Result<(), Stop> {
+    let input = match args.input {
+        Some(input) => Some(prompt(input).await?),
+        None => None,
+    };
+    let instead = agent::Instead {
+        model: args.model,
+        input,
+    };
+    let spec = agent::load(&args.file, instead)?;
+    if args.detach {
+        let client = Target::remote(&args.common, &environment)?;
+        let run = client.create_run(spec).await?;
+        if args.common.json {
+            output::json(&json::run(&run))?;
+        } else {
+            output::line(&run.id)?;
+        }
+        return Ok(());
+    }
+    let target = Target::new(&args.common, environment, local).await?;
+    let mut attached = target.client.attach(spec, Vec::new()).cancel_when_lost();
+    let mut printer = RunPrinter::new(args.common.json);
+    loop {
+        tokio::select! {
+            event = attached.next() => match event {
+                Some(event) => printer.event(&event?)?,
+                None => break,
+            },
+            _ = tokio::signal::ctrl_c() => {
+                cancel(&target.client, attached.run_id()).await;
+                return Err(Stop::Interrupted);
+            }
+        }
+    }
+    printer.end(attached.run())
+}
+
+/// Cancels the run and waits a little, so that its tools are told before this process ends.
+async fn cancel(client: &Client, run_id: Option<&str>) {
+    let Some(run_id) = run_id else {
+        return;
+    };
+    let cancelled = async {
+        client.cancel_run(run_id, "interrupted").await?;
+        client.wait_for_run(run_id).await
+    };
+    match timeout(CANCEL_TIMEOUT, cancelled).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => output::note(error),
+        Err(_) => output::note(format_args!("{run_id} is still stopping")),
+    }
+}
+
+/// Prints the events of a run.
+pub(super) struct RunPrinter {
+    json: bool,
+    printer: Printer,
+    /// The message whose deltas are being printed.
+    message_id: String,
+    calls: HashMap<String, tool_call_update::State>,
+    finish_reason: FinishReason,
+    has_answered: bool,
+}
+
+impl RunPrinter {
+    pub(super) fn new(json: bool) -> Self {
+        Self {
+            json,
+            printer: Printer::default(),
+            message_id: String::new(),
+            calls: HashMap::new(),
+            finish_reason: FinishReason::Unspecified,
+            has_answered: false,
+        }
+    }
+
+    /// Prints an event.
+    pub(super) fn event(&mut self, event: &RunEvent) -> Result<(), Stop> {
+        if self.json {
+            return Ok(output::json(&json::run_event(event))?);
+        }
+        match &event.event {
+            Some(Event::MessageDelta(delta)) => {
+                if self.message_id != delta.message_id {
+                    self.printer.end_line()?;
+                    self.printer.take_has_text();
+                    self.message_id.clone_from(&delta.message_id);
+                }
+                for delta in &delta.deltas {
+                    self.printer.delta(delta.delta.as_ref(), false)?;
+                }
+                Ok(())
+            }
+            Some(Event::MessageCompleted(completed)) => self.completed(completed),
+            Some(Event::MessageDiscarded(_)) => {
+                self.printer.end_line()?;
+                self.printer.take_has_text();
+                output::note("the model's answer broke off; it is asked again");
+                Ok(())
+            }
+            Some(Event::ToolCallUpdated(update)) => self.call(update),
+            Some(Event::Snapshot(_) | Event::RunUpdated(_) | Event::Heartbeat(_)) | None => Ok(()),
+        }
+    }
+
+    fn completed(&mut self, completed: &RunMessage) -> Result<(), Stop> {
+        let message = completed.message.as_ref();
+        if message.is_none_or(|message| message.role() != Role::Assistant) {
+            return Ok(());
+        }
+        self.finish_reason = completed.finish_reason();
+        self.has_answered = true;
+        let is_shown = message.is_some_and(|message| message.id == self.message_id)
+            && self.printer.take_has_text();
+        if !is_shown {
+            self.printer.text(&message::text_of(message))?;
+        }
+        self.printer.end_line()
+    }
+
+    /// Says on standard error what tools do: names and states, no arguments.
+    fn call(&mut self, update: &ToolCallUpdate) -> Result<(), Stop> {
+        use tool_call_update::State;
+        let Some(call) = &update.call else {
+            return Ok(());
+        };
+        let state = update.state();
+        if self.calls.insert(call.id.clone(), state) == Some(state) {
+            return Ok(());
+        }
+        self.printer.end_line()?;
+        match state {
+            State::Pending => output::note(format_args!("tool {} is called", call.name)),
+            State::Failed => {
+                let error = Error::from(update.error.clone().unwrap_or_default());
+                output::note(format_args!("tool {} failed: {error}", call.name));
+            }
+            State::Cancelled => output::note(format_args!("tool {} was cancelled", call.name)),
+            State::Unspecified | State::Running | State::Succeeded => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the output of a watch: prints the answer when no event did.
+    pub(super) fn end_of_watch(&mut self, run: &Run) -> Result<(), Stop> {
+        if !self.json && !self.has_answered {
+            self.printer.text(&message::text_of(run.output.as_ref()))?;
+        }
+        self.end(Some(run))
+    }
+
+    /// Ends the output, and says how the run ended when it did not end well.
+    pub(super) fn end(&mut self, run: Option<&Run>) -> Result<(), Stop> {
+        self.printer.end_line()?;
+        let Some(run) = run else {
+            return Err(Stop::Failed("the run's end is not known".to_owned()));
+        };
+        match run.state() {
+            run::State::Succeeded => {
+                if !self.json {
+                    tell_unusual_end(self.finish_reason);
+                }
+                Ok(())
+            }
+            run::State::Failed => {
+                let error = run.error.clone().unwrap_or_default();
+                Err(Error::from(error).into())
+            }
+            run::State::Cancelled if run.cancel_reason.is_empty() => {
+                Err(Stop::Failed("the run was cancelled".to_owned()))
+            }
+            run::State::Cancelled => {
+                let why = format!("the run was cancelled: {}", run.cancel_reason);
+                Err(Stop::Failed(why))
+            }
+            run::State::Unspecified
+            | run::State::Queued
+            | run::State::Running
+            | run::State::Cancelling => Err(Stop::Failed("the run's end is not known".to_owned())),
+        }
+    }
+}

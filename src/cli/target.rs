@@ -1,0 +1,104 @@
+//! Which server a command talks to.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use futures_util::future::BoxFuture;
+use tokio::io::DuplexStream;
+
+use super::{Stop, args::Common};
+use crate::{
+    client::{Client, Connector, Tls},
+    config::{Config, Environment, Layers},
+};
+
+/// A server in this process; dropping it ends it.
+pub struct LocalServer {
+    /// The client's end of its connection.
+    pub io: DuplexStream,
+    /// Whatever keeps it alive.
+    pub guard: Box<dyn Send>,
+}
+
+impl std::fmt::Debug for LocalServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LocalServer")
+    }
+}
+
+/// Starts a server in this process. Fails with one line that says why.
+pub type Local =
+    Box<dyn FnOnce(Config, Environment) -> BoxFuture<'static, Result<LocalServer, String>> + Send>;
+
+/// A client, and the server behind it when that is in this process.
+pub(super) struct Target {
+    pub(super) client: Client,
+    /// Keeps the server alive.
+    _server: Option<Box<dyn Send>>,
+}
+
+impl Target {
+    /// The server that the arguments name, else one in this process.
+    pub(super) async fn new(
+        common: &Common,
+        environment: Environment,
+        local: Local,
+    ) -> Result<Self, Stop> {
+        if let Some(client) = remote(common, &environment)? {
+            return Ok(Self {
+                client,
+                _server: None,
+            });
+        }
+        let layers = Layers {
+            file: common.config.clone(),
+            environment: environment.clone(),
+            flags: Vec::new(),
+        };
+        let config = Config::load(&layers)?;
+        let server = local(config, environment).await.map_err(Stop::Failed)?;
+        Ok(Self {
+            client: Client::in_process(server.io),
+            _server: Some(server.guard),
+        })
+    }
+
+    /// The server that the arguments name.
+    pub(super) fn remote(common: &Common, environment: &Environment) -> Result<Client, Stop> {
+        remote(common, environment)?.ok_or_else(|| {
+            let message = "runs are kept by a server: name it with --server or RUNWIRE_SERVER";
+            Stop::Usage(message.to_owned())
+        })
+    }
+}
+
+fn remote(common: &Common, environment: &Environment) -> Result<Option<Client>, Stop> {
+    let named = common.server.as_deref();
+    let Some(url) = named.or_else(|| environment.get("RUNWIRE_SERVER")) else {
+        return Ok(None);
+    };
+    let identity = match (&common.cert, &common.key) {
+        (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
+        (Some(_) | None, Some(_) | None) => None,
+    };
+    let tls = Tls {
+        ca: common.ca.as_ref().map(read).transpose()?,
+        identity,
+        server_name: None,
+    };
+    let mut connector = Connector::new(url).tls(tls);
+    if let Some(token) = environment.get(&common.token_env) {
+        connector = connector.token(token.trim());
+    }
+    let client = connector.connect();
+    client.map(Some).map_err(|error| Stop::Usage(error.message))
+}
+
+/// A file as text.
+pub(super) fn read(path: impl AsRef<Path>) -> Result<String, Stop> {
+    let path: PathBuf = path.as_ref().to_owned();
+    fs::read_to_string(&path)
+        .map_err(|error| Stop::Usage(format!("cannot read {}: {error}", path.display())))
+}
