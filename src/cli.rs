@@ -19,7 +19,10 @@ mod token;
 
 use std::{ffi::OsString, fmt, process::ExitCode};
 
-pub use args::{Args, Command, Common, Generation, ServeArgs};
+pub use args::{
+    Args, ChatArgs, Command, Common, CompleteArgs, ConfigArgs, ConfigCommand, Generation,
+    ModelsArgs, RunArgs, RunsArgs, RunsCommand, ServeArgs, TokenArgs, TokenCommand,
+};
 use clap::Parser as _;
 pub use target::{Local, LocalServer};
 
@@ -49,25 +52,28 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, ExitCode>
 
 /// Runs a command; `local` starts a server in this process for those that name none.
 pub async fn run(args: Args, environment: Environment, local: Local) -> ExitCode {
-    let work = async {
-        match args.command {
-            // `main` serves.
-            Command::Serve(_) => Ok(()),
-            Command::Complete(command) => complete::complete(command, environment, local).await,
-            Command::Chat(command) => complete::chat(command, environment, local).await,
-            Command::Run(command) => Box::pin(run::run(command, environment, local)).await,
-            Command::Models(command) => models::list(command, environment, local).await,
-            Command::Runs(command) => runs::runs(command, environment).await,
-            Command::Config(command) => config::config(command, environment),
-            Command::Token(command) => token::token(command),
-        }
-    };
-    match work.await {
+    match perform(args.command, environment, local).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
             stop.tell();
             ExitCode::from(stop.code())
         }
+    }
+}
+
+async fn perform(command: Command, environment: Environment, local: Local) -> Result<(), Stop> {
+    match command {
+        // `main` serves.
+        Command::Serve(_) => Ok(()),
+        Command::Complete(command) => {
+            Box::pin(complete::complete(command, environment, local)).await
+        }
+        Command::Chat(command) => Box::pin(complete::chat(command, environment, local)).await,
+        Command::Run(command) => Box::pin(run::run(command, environment, local)).await,
+        Command::Models(command) => Box::pin(models::list(command, environment, local)).await,
+        Command::Runs(command) => Box::pin(runs::runs(command, environment)).await,
+        Command::Config(command) => config::config(command, environment),
+        Command::Token(command) => token::token(command),
     }
 }
 

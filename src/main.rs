@@ -1,78 +1,24 @@
 //! The `runwire` program.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{fmt::Display, io::Write as _, process::ExitCode, sync::Arc};
 
-use clap::{Parser, Subcommand};
+use futures_util::future::BoxFuture;
 use runwire::{
-    app,
-    config::{Config, Environment, Flag, Layers},
+    app::{self, App, World},
+    cli::{self, Command, EXIT_USAGE, LocalServer, ServeArgs},
+    config::{Config, Environment, Layers},
     telemetry,
 };
+use tokio_util::task::TaskTracker;
 
-/// What a usage or configuration error exits with (`EX_USAGE`).
-const USAGE: u8 = 64;
-
-/// One gRPC API over all large-language-model providers, an agent Runner, and remote tools.
-#[derive(Parser)]
-#[command(name = "runwire", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Runs the server.
-    Serve {
-        /// The configuration, in TOML.
-        #[arg(long)]
-        config: Option<PathBuf>,
-        /// Address to listen on.
-        #[arg(long)]
-        listen: Option<String>,
-        /// The directory of everything that the server keeps.
-        #[arg(long)]
-        data_dir: Option<String>,
-        /// Allows no authentication on an address that is not loopback.
-        #[arg(long)]
-        insecure: bool,
-    },
-}
+/// Bytes under way between a command and the server in its own process.
+const PIPE_BYTES: usize = 256 << 10;
 
 fn main() -> ExitCode {
-    let Ok(arguments) = Arguments::try_parse().map_err(|usage| usage.print()) else {
-        return ExitCode::from(USAGE);
+    let args = match cli::parse(std::env::args_os()) {
+        Ok(args) => args,
+        Err(code) => return code,
     };
-    let Command::Serve {
-        config,
-        listen,
-        data_dir,
-        insecure,
-    } = arguments.command;
-    let flag = |flag, key, value: Option<String>| value.map(|value| Flag { flag, key, value });
-    let layers = Layers {
-        file: config,
-        environment: Environment::of_process(),
-        flags: [
-            flag("--listen", "server.listen", listen),
-            flag("--data-dir", "store.data_dir", data_dir),
-            flag(
-                "--insecure",
-                "server.insecure",
-                insecure.then(|| "true".to_owned()),
-            ),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-    };
-    let config = match Config::load(&layers) {
-        Ok(config) => config,
-        Err(problems) => return fail(&problems, USAGE),
-    };
-    if let Err(error) = telemetry::init(&config.log) {
-        return fail(&error, USAGE);
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -80,14 +26,64 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, 1),
     };
-    match runtime.block_on(app::serve(&config, &layers.environment)) {
+    let environment = Environment::of_process();
+    let code = if let Command::Serve(args) = &args.command {
+        runtime.block_on(serve(args, environment))
+    } else {
+        runtime.block_on(cli::run(args, environment, Box::new(local)))
+    };
+    // A read of standard input that nobody waits for any more would hold the exit up for ever.
+    runtime.shutdown_background();
+    code
+}
+
+/// Serves until a signal ends it.
+async fn serve(args: &ServeArgs, environment: Environment) -> ExitCode {
+    let layers = Layers {
+        file: args.config.clone(),
+        environment,
+        flags: args.flags(),
+    };
+    let config = match Config::load(&layers) {
+        Ok(config) => config,
+        Err(problems) => {
+            for problem in &problems.0 {
+                fail(problem, EXIT_USAGE);
+            }
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if let Err(error) = telemetry::init(&config.log) {
+        return fail(&error, EXIT_USAGE);
+    }
+    match app::serve(&config, &layers.environment).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the reason of the exit code")]
-fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    eprintln!("runwire: {error}");
+/// A server in this process, for one connection. It listens nowhere.
+fn local(
+    config: Config,
+    environment: Environment,
+) -> BoxFuture<'static, Result<LocalServer, String>> {
+    Box::pin(async move {
+        let world = World::configured(&config, &environment).map_err(|error| error.to_string())?;
+        let app = App::build(&config, world).await;
+        let app = Arc::new(app.map_err(|error| error.to_string())?);
+        let (io, served) = tokio::io::duplex(PIPE_BYTES);
+        let server = Arc::clone(&app);
+        // Ends with the client's end of the pipe.
+        TaskTracker::new().spawn(async move { server.serve(served).await });
+        Ok(LocalServer {
+            io,
+            guard: Box::new(app),
+        })
+    })
+}
+
+fn fail(error: &dyn Display, code: u8) -> ExitCode {
+    // Nowhere to report that standard error is gone.
+    let _gone = writeln!(std::io::stderr(), "runwire: {error}");
     ExitCode::from(code)
 }

@@ -1,8 +1,11 @@
 //! Agent files: what `runwire run` runs.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{collections::HashMap, fmt, path::Path, time::Duration};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use toml::Spanned;
 
 use super::{Stop, target::read};
@@ -35,15 +38,11 @@ struct File {
     labels: HashMap<String, String>,
 }
 
-/// A hosted tool: its name, or more.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a tool is its name, or a table with a name")]
-enum Tool {
-    Name(String),
-    Bound(Box<BoundTool>),
-}
+/// A hosted tool: its name, or a table.
+#[derive(Debug)]
+struct Tool(Box<BoundTool>);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BoundTool {
     name: String,
@@ -56,6 +55,34 @@ struct BoundTool {
     timeout: Option<Spanned<String>>,
     accept_timeout: Option<Spanned<String>>,
     progress_timeout: Option<Spanned<String>>,
+}
+
+impl<'de> Deserialize<'de> for Tool {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ToolVisitor)
+    }
+}
+
+/// By hand, because an untagged enum would lose the places within the table.
+struct ToolVisitor;
+
+impl<'de> Visitor<'de> for ToolVisitor {
+    type Value = Tool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a tool's name, or a table with a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Tool, E> {
+        Ok(Tool(Box::new(BoundTool {
+            name: name.to_owned(),
+            ..BoundTool::default()
+        })))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Tool, A::Error> {
+        BoundTool::deserialize(MapAccessDeserializer::new(table)).map(|tool| Tool(Box::new(tool)))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -184,19 +211,7 @@ impl Place<'_> {
 
 impl Tool {
     fn bind(self, place: &Place<'_>) -> Result<ToolBinding, String> {
-        let bound = match self {
-            Self::Name(name) => {
-                let hosted = HostedTool {
-                    name,
-                    ..HostedTool::default()
-                };
-                return Ok(ToolBinding {
-                    binding: Some(Binding::Hosted(hosted)),
-                    ..ToolBinding::default()
-                });
-            }
-            Self::Bound(bound) => bound,
-        };
+        let bound = self.0;
         Ok(ToolBinding {
             timeout: place.duration(bound.timeout)?,
             accept_timeout: place.duration(bound.accept_timeout)?,
@@ -351,7 +366,7 @@ mod tests {
             ),
             (
                 "model = 'x:y'\ntools = [1]",
-                "guide.toml:2: a tool is its name, or a table with a name",
+                "guide.toml:2: invalid type: integer `1`, expected a tool's name, or a table with a name",
             ),
             ("model = ", "guide.toml:1: "),
         ] {
