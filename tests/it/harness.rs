@@ -259,7 +259,9 @@ impl Hosting {
             .unwrap()
         {
             v1::host_tools_response::Message::Registered(registered) => registered,
-            other => panic!("not the registration: {other:?}"),
+            v1::host_tools_response::Message::Command(command) => {
+                panic!("not the registration: {command:?}")
+            }
         }
     }
 

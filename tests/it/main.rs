@@ -1,5 +1,14 @@
 //! The integration tests, one binary: each module is an area.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "all of this is tests, and so is what they share"
+)]
+
 mod architecture;
 mod attach;
 mod auth;
