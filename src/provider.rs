@@ -24,6 +24,8 @@ pub mod registry;
 mod script;
 pub mod settings;
 pub mod sse;
+#[cfg(test)]
+mod upstream;
 pub mod vendor;
 
 use std::collections::BTreeMap;

@@ -325,3 +325,6 @@ fn frame<'a>(event: sse::Event<'a>) -> Frame<'a> {
 fn looks_whole(first: &[u8]) -> bool {
     matches!(first.trim_ascii_start().first(), Some(b'{' | b'[' | b'<'))
 }
+
+#[cfg(test)]
+mod tests;
