@@ -14,6 +14,8 @@ mod date;
 mod endpoint;
 mod exchange;
 mod fault;
+#[cfg(test)]
+mod golden;
 mod http;
 mod listing;
 mod merge;

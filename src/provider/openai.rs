@@ -145,3 +145,38 @@ impl Protocol for OpenAi {
         Ok(list.data().iter().map(named).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::{golden, vendor};
+
+    fn protocol(provider: &str) -> Box<dyn Protocol> {
+        let quirks = vendor::built_in(provider).map_or(Quirks::COMPATIBLE, |vendor| vendor.quirks);
+        Box::new(OpenAi {
+            name: provider.to_owned(),
+            quirks,
+            options: None,
+        })
+    }
+
+    #[test]
+    fn golden_cases_hold() {
+        golden::check_family(FAMILY, protocol);
+    }
+
+    #[test]
+    fn models_are_listed_in_both_shapes() {
+        for body in [
+            r#"{"data":[{"id":"a"},{"id":"b","x":1}]}"#,
+            r#"[{"id":"a"},{"id":"b"}]"#,
+        ] {
+            let models = protocol("groq")
+                .decode_models("groq", body.as_bytes())
+                .unwrap();
+            let names: Vec<String> = models.iter().map(|info| info.model.to_string()).collect();
+            assert_eq!(names, ["groq:a", "groq:b"]);
+        }
+        assert!(protocol("groq").decode_models("groq", b"<html>").is_err());
+    }
+}

@@ -1,0 +1,226 @@
+//! For tests: cases as files, `tests/golden/FAMILY/CASE/`.
+//!
+//! - `domain.json`: provider, model, answer and request, in the domain's words;
+//! - `request.json`: the body that it becomes, byte for byte;
+//! - `response.json` or `response.sse`: what the vendor answers;
+//! - `events.json`: what that becomes. A stream is also cut behind every byte, with the same result.
+//!
+//! `UPDATE_GOLDEN=1` writes `request.json` and `events.json`.
+
+use std::{fs, path::Path, sync::Arc};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    protocol::{Call, Frame, Progress, Protocol, Turn},
+    sse,
+};
+use crate::{
+    domain::{
+        completion::{Completion, Delta, Grown, Request},
+        fault::Fault,
+        id::CallId,
+        message::Message,
+        model::{ModelRef, Options},
+        tool::{Annotations, ToolSpec},
+    },
+    run::port::Answer,
+};
+
+#[derive(Deserialize)]
+struct Domain {
+    provider: String,
+    model: String,
+    answer: String,
+    messages: Vec<Value>,
+    #[serde(default)]
+    tools: Vec<Value>,
+    #[serde(default)]
+    options: Value,
+}
+
+/// A value of the domain, from JSON in which members with an evident default may be missing.
+fn read<T: for<'de> Deserialize<'de>>(mut value: Value, defaults: &Value) -> T {
+    fill(&mut value, defaults);
+    serde_json::from_value(value).unwrap()
+}
+
+fn fill(value: &mut Value, defaults: &Value) {
+    match value {
+        Value::Object(members) => {
+            if members.contains_key("content") || members.contains_key("input_schema") {
+                members.entry("cache_breakpoint").or_insert(json!(false));
+            }
+            if members.contains_key("parts") && members.contains_key("call_id") {
+                members.entry("is_error").or_insert(json!(false));
+            }
+            for (name, default) in defaults.as_object().into_iter().flatten() {
+                members.entry(name).or_insert_with(|| default.clone());
+            }
+            members
+                .values_mut()
+                .for_each(|value| fill(value, &Value::Null));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|value| fill(value, &Value::Null)),
+        _ => {}
+    }
+}
+
+impl Domain {
+    fn request(&self) -> Request {
+        let options = if self.options.is_null() {
+            json!({})
+        } else {
+            self.options.clone()
+        };
+        let tool = json!({"version": "", "annotations": Annotations::default()});
+        Request {
+            messages: self
+                .messages
+                .iter()
+                .map(|message| Arc::new(read::<Message>(message.clone(), &Value::Null)))
+                .collect(),
+            tools: self
+                .tools
+                .iter()
+                .map(|spec| Arc::new(read::<ToolSpec>(spec.clone(), &tool)))
+                .collect(),
+            options: Arc::new(read(
+                options,
+                &serde_json::to_value(Options::default()).unwrap(),
+            )),
+        }
+    }
+}
+
+/// Plays every case of a family.
+pub(crate) fn check_family(family: &str, protocol: impl Fn(&str) -> Box<dyn Protocol>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(family);
+    let mut cases: Vec<_> = fs::read_dir(&root)
+        .unwrap()
+        .map(|case| case.unwrap().path())
+        .collect();
+    cases.sort();
+    assert!(!cases.is_empty(), "no cases in {}", root.display());
+    for case in cases {
+        check_case(&case, &protocol);
+    }
+}
+
+fn check_case(case: &Path, protocol: &impl Fn(&str) -> Box<dyn Protocol>) {
+    let text = |name: &str| fs::read_to_string(case.join(name));
+    let domain: Domain = serde_json::from_str(&text("domain.json").unwrap())
+        .unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+    let protocol = protocol(&domain.provider);
+    let request = domain.request();
+    let model = ModelRef {
+        provider: domain.provider.clone(),
+        model: domain.model.clone(),
+    };
+    let encode = || {
+        let encoded = protocol.encode(Call {
+            model: &model,
+            request: &request,
+            answer: match &*domain.answer {
+                "whole" => Answer::Whole,
+                "streamed" => Answer::Streamed,
+                other => panic!("{}: no answer {other}", case.display()),
+            },
+        });
+        match encoded {
+            Ok(encoded) => String::from_utf8(encoded.body).unwrap() + "\n",
+            Err(fault) => format!("{fault}\n"),
+        }
+    };
+    let body = encode();
+    assert_eq!(
+        body,
+        encode(),
+        "{}: the same call gives the same bytes",
+        case.display()
+    );
+    check_file(&case.join("request.json"), &body);
+    let turn = || turn(&model, &request);
+    if let Ok(response) = text("response.json") {
+        let completion = protocol.decode(turn(), response.as_bytes());
+        check_file(&case.join("events.json"), &events(&[], completion));
+    } else if let Ok(stream) = text("response.sse") {
+        let whole = assemble(&*protocol, turn(), stream.as_bytes(), usize::MAX);
+        let cut = assemble(&*protocol, turn(), stream.as_bytes(), 1);
+        assert_eq!(whole, cut, "{}: cut behind every byte", case.display());
+        check_file(&case.join("events.json"), &whole);
+    }
+}
+
+fn turn(model: &ModelRef, request: &Request) -> Turn {
+    let mut minted = 0;
+    Turn {
+        model: model.clone(),
+        tools: Arc::clone(&request.tools),
+        headers: http::HeaderMap::new(),
+        mint: Box::new(move || {
+            minted += 1;
+            CallId::parse(&format!("call_{minted}")).unwrap()
+        }),
+    }
+}
+
+fn assemble(protocol: &dyn Protocol, turn: Turn, stream: &[u8], piece: usize) -> String {
+    let (mut assembler, mut deltas) = (protocol.assemble(turn), Vec::new());
+    let mut decoder = sse::Decoder::new(1 << 20);
+    let mut progress = Progress::Open;
+    let mut feed = |event: sse::Event<'_>| {
+        if progress != Progress::Ended {
+            let frame = Frame {
+                event: std::str::from_utf8(event.name).unwrap(),
+                data: event.data,
+            };
+            progress = assembler.feed(frame, &mut deltas)?;
+        }
+        Ok(())
+    };
+    let pieces = stream.chunks(piece.min(stream.len().max(1)));
+    let fed = pieces
+        .map(|piece| decoder.feed(piece, &mut feed))
+        .collect::<Result<(), Fault>>();
+    let fed = fed.and_then(|()| decoder.finish(&mut feed));
+    let end = fed.and_then(|()| assembler.finish(&mut deltas));
+    events(&deltas, end)
+}
+
+/// What was shown and how it ended, a line each.
+fn events(deltas: &[Delta], end: Result<Completion, Fault>) -> String {
+    let delta = |delta: &Delta| {
+        let part = delta.part_index;
+        match &delta.grown {
+            Grown::Text(text) => json!({"part": part, "text": text}),
+            Grown::Reasoning(text) => json!({"part": part, "reasoning": text}),
+            Grown::ToolCall { id, name } => json!({"part": part, "call": id, "name": name}),
+            Grown::Arguments(text) => json!({"part": part, "arguments": text}),
+        }
+    };
+    let mut lines: Vec<Value> = deltas.iter().map(delta).collect();
+    lines.push(match end {
+        Ok(completion) => json!({"finished": completion}),
+        Err(fault) => json!({"fault": fault.reason.name()}),
+    });
+    let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+    format!("[\n{}\n]\n", lines.join(",\n"))
+}
+
+#[track_caller]
+fn check_file(path: &Path, found: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        return fs::write(path, found).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(
+        found,
+        expected,
+        "{} (UPDATE_GOLDEN=1 writes it)",
+        path.display()
+    );
+}
