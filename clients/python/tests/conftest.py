@@ -25,7 +25,7 @@ class Server:
             f"[providers.up]\nkind = 'openai'\nbase_url = '{upstream}'\n"
             "[models.aliases]\nfast = 'up:aliased'\n"
             "[retry]\nbase_delay = '10ms'\n"
-            "[tools]\ngrace = '1s'\nheartbeat = '1s'\ndead_after = '5s'\n"
+            "[tools]\ngrace = '1s'\n"
             "[server]\ndrain = '2s'\n"
         )
         arguments = [binary, "serve", "--config", str(config), "--listen", listen]

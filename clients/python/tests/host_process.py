@@ -3,20 +3,25 @@
 python host_process.py ADDRESS HOST_ID NAME [idempotent]
 """
 
+import asyncio
 import sys
 
-from runwire import Client, Tool, ToolContext, ToolHost
+from runwire import AsyncClient, Tool, ToolContext, ToolHost
 
 
-def main(address: str, host_id: str, name: str, *annotations: str) -> None:
+async def main(address: str, host_id: str, name: str, *annotations: str) -> None:
     def hang(context: ToolContext) -> str:
         print(f"begun {context.attempt}", flush=True)  # noqa: T201 - this is its protocol
         context.wait_cancelled(60)
         return "never"
 
     tool = Tool.from_function(hang, name=name, idempotent="idempotent" in annotations)
-    ToolHost(Client(address), [tool], host_id=host_id).run()
+    host = await ToolHost(AsyncClient(address), [tool], host_id=host_id).start()
+    serving = asyncio.ensure_future(host.serve())
+    await asyncio.sleep(0)  # It has taken the signals.
+    print("ready", flush=True)  # noqa: T201 - this is its protocol
+    await serving
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    asyncio.run(main(*sys.argv[1:]))

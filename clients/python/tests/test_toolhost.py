@@ -232,7 +232,7 @@ async def test_a_killed_host_of_an_idempotent_tool_is_replaced_by_another(
     model = upstream.play(Reply(calls=[(name, "{}")]), Reply("Done."))
     async with process("host_process.py", server.address, unique("h"), name, "idempotent") as child:
         run = await client.runs.create(agent(model, HostedTool(name)), "Go")
-        assert await line(child) == "begun 1"
+        assert [await line(child), await line(child)] == ["ready", "begun 1"]
         child.kill()
         # Equal definitions: the signature is the same.
         stand_in = Tool.from_function(_stand_in(calls), name=name, idempotent=True)
@@ -258,7 +258,7 @@ async def test_a_killed_host_of_any_other_tool_leaves_an_unknown_outcome_and_no_
     model = upstream.play(Reply(calls=[(name, "{}")]), Reply("Understood."))
     async with process("host_process.py", server.address, unique("h"), name) as child:
         run = await client.runs.create(agent(model, HostedTool(name)), "Go")
-        assert await line(child) == "begun 1"
+        assert [await line(child), await line(child)] == ["ready", "begun 1"]
         stand_in = Tool.from_function(_stand_in(calls), name=name)
         async with ToolHost(client, [stand_in]):
             child.kill()
@@ -302,7 +302,7 @@ async def test_a_run_whose_client_was_killed_is_watched_to_its_end_by_another(
 
 async def test_a_host_process_ends_by_itself_on_a_signal(server: Server) -> None:
     async with process("host_process.py", server.address, unique("h"), unique("signal")) as child:
-        await asyncio.sleep(1)
+        assert await line(child) == "ready"
         child.terminate()
         assert await asyncio.wait_for(child.wait(), 20) == 0
 

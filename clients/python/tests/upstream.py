@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -104,7 +105,8 @@ class Upstream:
             self._whole(handler, request, reply)
 
     def _error(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:
-        body = json.dumps({"error": {"message": "upstream says no", "type": "error", "code": None}}).encode()
+        code = "model_not_found" if reply.status == 404 else None
+        body = json.dumps({"error": {"message": "upstream says no", "type": "error", "code": code}}).encode()
         self._send(handler, reply.status, "application/json", body, reply.headers)
 
     def _whole(self, handler: BaseHTTPRequestHandler, request: Request, reply: Reply) -> None:
@@ -145,8 +147,8 @@ class Upstream:
         yield {"role": "assistant"}, None, None
         if reply.reasoning:
             yield {"reasoning_content": reply.reasoning}, None, None
-        for word in (reply.text or "").split(" ") if reply.text else ():
-            yield {"content": word + " "}, None, None
+        for piece in re.findall(r"\S+\s*", reply.text or ""):
+            yield {"content": piece}, None, None
         for index, call in enumerate(self._calls(reply)):
             arguments = call["function"]["arguments"]
             middle = len(arguments) // 2

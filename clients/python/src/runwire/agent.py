@@ -30,9 +30,10 @@ class Agent:
     #: Kept with the run, for listing and watching.
     labels: Mapping[str, str] = field(default_factory=dict)
 
-    def functions(self) -> list[Tool]:
-        """Return the tools that run in this process."""
-        return [as_tool(tool) for tool in self.tools if not isinstance(tool, HostedTool)]
+    def __post_init__(self) -> None:
+        # Once, not in every run; and what is wrong with a function shows where the agent is made.
+        tools = tuple(tool if isinstance(tool, HostedTool) else as_tool(tool) for tool in self.tools)
+        object.__setattr__(self, "tools", tools)
 
 
 def to_spec(

@@ -18,15 +18,17 @@ from runwire.events import (
     Event,
     FinishReason,
     MessageCompleted,
+    MessageDiscarded,
     Run,
     RunUpdated,
     Snapshot,
+    TextDelta,
     ToolCallUpdated,
     Usage,
     to_events,
 )
 from runwire.options import to_limits
-from runwire.tool import HostedTool, Tool, as_tool
+from runwire.tool import HostedTool, Tool
 from runwire.transport import Transport
 from runwire.v1 import message_pb2, run_service_pb2
 
@@ -112,7 +114,7 @@ class RunStream:
         deltas: bool = True,
         **settings: Any,
     ) -> None:
-        tools = [tool if isinstance(tool, HostedTool) else as_tool(tool) for tool in agent.tools]
+        tools = [tool for tool in agent.tools if isinstance(tool, Tool | HostedTool)]
         functions = [tool for tool in tools if isinstance(tool, Tool)]
         limits = to_limits(max_turns, max_tool_calls, max_tokens, max_parallel_tool_calls, timeout)
         self._spec = to_spec(agent, tools, input, limits=limits, labels=labels or {}, settings=settings)
@@ -133,6 +135,23 @@ class RunStream:
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._events
+
+    async def text(self) -> AsyncIterator[str]:
+        """Draw the text of the model's answers alone, completely.
+
+        Deltas are not sent again once their message is complete, so the rest comes with the message.
+        """
+        shown = ""
+        async for event in self._events:
+            if isinstance(event, TextDelta):
+                shown += event.text
+                yield event.text
+            elif isinstance(event, MessageCompleted) and event.proto.role == message_pb2.ROLE_ASSISTANT:
+                if event.text.startswith(shown) and len(event.text) > len(shown):
+                    yield event.text[len(shown) :]
+                shown = ""
+            elif isinstance(event, MessageDiscarded):
+                shown = ""
 
     async def result(self) -> RunResult:
         """Draw what is left and return what the run came to.
