@@ -21,6 +21,8 @@ pub mod machine;
 pub mod port;
 mod registry;
 pub mod retry;
+#[cfg(test)]
+pub(crate) mod sample;
 mod settings;
 pub mod watch;
 

@@ -21,7 +21,7 @@ use self::book::Book;
 pub(in crate::run) use self::book::Collected;
 use super::{
     lock::Lock,
-    port::{Store, StoreError},
+    port::Store,
     watch::{Detail, Ear, Live, Seen, Snapshot, Watches},
 };
 use crate::domain::{
@@ -105,7 +105,9 @@ impl Log {
         self.store
             .append(&self.tenant, self.run_id, prepared.expected, events)
             .await
-            .map_err(|error| append_fault(&error))?;
+            .inspect_err(
+                |error| tracing::error!(run.id = %self.run_id, %error, "events were not stored"),
+            )?;
         self.inner.lock().book.show(prepared.events);
         drop(settled);
         Ok(())
@@ -271,21 +273,5 @@ impl Drop for Settle<'_> {
             self.0.changed.notify_waiters();
         }
         self.0.live.committed();
-    }
-}
-
-fn append_fault(error: &StoreError) -> Fault {
-    tracing::error!(%error, "an event was not stored");
-    match error {
-        StoreError::Unavailable(_) => {
-            Fault::new(Reason::StoreUnavailable, "the store did not take an event")
-        }
-        StoreError::Conflict { expected, found } => Fault::new(
-            Reason::Internal,
-            format!("the log of the run stands at {found}, not at {expected}"),
-        ),
-        StoreError::NotFound | StoreError::RequestIdReused | StoreError::HeadMoved { .. } => {
-            Fault::new(Reason::Internal, format!("the log of a live run: {error}"))
-        }
     }
 }

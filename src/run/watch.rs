@@ -24,12 +24,12 @@ pub use self::{
 use super::{
     lock::Lock,
     log::Log,
-    port::{RunFilter, Store, StoreError},
+    port::{RunFilter, Store},
 };
 use crate::domain::{
     completion::Delta,
     event::{Ephemeral, Event, ToolCallUpdate},
-    fault::{Fault, Reason},
+    fault::Fault,
     id::{MessageId, RunId},
     principal::Tenant,
     run::Run,
@@ -187,22 +187,6 @@ struct Source {
     store: Arc<dyn Store>,
     live: Arc<Live>,
     tenant: Tenant,
-}
-
-/// What a failed reading of the store is to a watcher.
-fn read_fault(error: &StoreError) -> Fault {
-    match error {
-        StoreError::NotFound => Fault::new(Reason::RunNotFound, "no such run"),
-        StoreError::Unavailable(_) => {
-            tracing::warn!(%error, "a watch has to stop");
-            Fault::new(Reason::StoreUnavailable, "the store cannot be read")
-        }
-        StoreError::Conflict { .. }
-        | StoreError::RequestIdReused
-        | StoreError::HeadMoved { .. } => {
-            Fault::new(Reason::Internal, format!("reading a log: {error}"))
-        }
-    }
 }
 
 #[cfg(test)]

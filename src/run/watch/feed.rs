@@ -23,7 +23,6 @@ use super::{
     cursor::{self, Cursor},
     history,
     live::{Ear, Listener},
-    read_fault,
 };
 use crate::{
     domain::{
@@ -89,11 +88,7 @@ struct Listing {
 
 impl Feed {
     pub(super) async fn open(source: Source, request: WatchMany) -> Result<Self, Fault> {
-        let newest = source
-            .store
-            .position(&source.tenant)
-            .await
-            .map_err(|error| read_fault(&error))?;
+        let newest = source.store.position(&source.tenant).await?;
         let given = request.cursor.as_deref().map(Cursor::parse).transpose()?;
         if given.is_some_and(|cursor| cursor.position > newest) {
             return Err(cursor::invalid());
@@ -170,8 +165,7 @@ impl Feed {
                 .source
                 .store
                 .list(&self.source.tenant, &listing.filter, before, LISTED)
-                .await
-                .map_err(|error| read_fault(&error))?;
+                .await?;
             listing.page.extend(page);
             if listing.page.is_empty() {
                 self.listing = None;
@@ -232,8 +226,7 @@ impl Feed {
             .source
             .store
             .feed(&self.source.tenant, self.cursor.position, ENTRIES)
-            .await
-            .map_err(|error| read_fault(&error))?;
+            .await?;
         let caught_up = entries.is_empty();
         self.entries.extend(entries);
         self.dirty.extend(ear.take());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Seen, Snapshot, Source, read_fault};
+use super::{Seen, Snapshot, Source};
 use crate::domain::{
     event::{Event, Fact, ToolCallUpdate},
     fault::Fault,
@@ -50,19 +50,12 @@ impl Source {
     }
 
     pub(super) async fn run(&self, run_id: RunId) -> Result<Arc<Run>, Fault> {
-        let (run, _) = self
-            .store
-            .run(&self.tenant, run_id)
-            .await
-            .map_err(|error| read_fault(&error))?;
+        let (run, _) = self.store.run(&self.tenant, run_id).await?;
         Ok(run)
     }
 
     pub(super) async fn read(&self, run_id: RunId, after: u64) -> Result<Vec<Arc<Event>>, Fault> {
-        self.store
-            .read(&self.tenant, run_id, after, PAGE)
-            .await
-            .map_err(|error| read_fault(&error))
+        Ok(self.store.read(&self.tenant, run_id, after, PAGE).await?)
     }
 
     async fn fold(

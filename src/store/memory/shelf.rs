@@ -300,6 +300,11 @@ impl Shelf {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) fn remembers(&self, request_id: &RequestId) -> bool {
+        self.index.lock().requests.contains_key(request_id)
+    }
+
     fn kept(&self, run_id: RunId) -> Result<Arc<Kept>, StoreError> {
         let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
         runs.get(&run_id)
