@@ -80,9 +80,13 @@ pub struct FeedBatch {
     pub cursor: String,
 }
 
-/// The runs that are shown with a snapshot at the beginning.
+/// The runs that are shown with a snapshot at the beginning, newest first.
 struct Listing {
     filter: RunFilter,
+    /// The newest run when the watch began. Ids sort by time: whatever is newer shows its first event,
+    /// and all that follow, in the feed.
+    newest: RunId,
+    before: Option<RunId>,
     page: VecDeque<Arc<Run>>,
 }
 
@@ -93,8 +97,7 @@ impl Feed {
         if given.is_some_and(|cursor| cursor.position > newest) {
             return Err(cursor::invalid());
         }
-        let lists = given.is_none_or(|cursor| cursor.listed.is_some());
-        let listing = listing_filter(&request).filter(|_| lists);
+        let listing = Listing::open(&source, &request, given).await?;
         let ear = Ear::new(request.filter.clone());
         let mut rejoining = Vec::new();
         if request.detail == Detail::Full {
@@ -113,10 +116,7 @@ impl Feed {
                 listed: None,
             }),
             resumed: given.is_some(),
-            listing: listing.map(|filter| Listing {
-                filter,
-                page: VecDeque::new(),
-            }),
+            listing,
             runs: HashMap::new(),
             over: Vec::new(),
             rejoining,
@@ -149,9 +149,16 @@ impl Feed {
         }
     }
 
-    /// Where the watch stands, for heartbeats: also events that did not match are behind it.
-    pub fn cursor(&self) -> String {
-        self.cursor.to_string()
+    /// Where the watch stands, for heartbeats: also events that did not match are behind it. `None` while
+    /// it has not begun.
+    pub fn cursor(&self) -> Option<String> {
+        let begun = self.listing.is_none() || self.cursor.listed.is_some();
+        begun.then(|| self.cursor.to_string())
+    }
+
+    #[cfg(test)]
+    pub(super) fn tracked(&self) -> usize {
+        self.runs.len()
     }
 
     /// Hands out the next initial snapshot.
@@ -160,14 +167,18 @@ impl Feed {
             return Ok(());
         };
         let Some(run) = listing.page.front() else {
-            let before = self.cursor.listed;
             let page = self
                 .source
                 .store
-                .list(&self.source.tenant, &listing.filter, before, LISTED)
+                .list(&self.source.tenant, &listing.filter, listing.before, LISTED)
                 .await?;
-            listing.page.extend(page);
-            if listing.page.is_empty() {
+            if let Some(oldest) = page.last() {
+                listing.before = Some(oldest.id);
+                let newest = listing.newest;
+                listing
+                    .page
+                    .extend(page.into_iter().filter(|run| run.id <= newest));
+            } else {
                 self.listing = None;
                 self.cursor.listed = None;
             }
@@ -276,6 +287,32 @@ impl fmt::Debug for Feed {
             .field("cursor", &self.cursor)
             .field("runs", &self.runs.len())
             .finish_non_exhaustive()
+    }
+}
+
+impl Listing {
+    /// `None`: there is nothing to be listed.
+    async fn open(
+        source: &Source,
+        request: &WatchMany,
+        given: Option<Cursor>,
+    ) -> Result<Option<Self>, Fault> {
+        let newest = match given {
+            Some(cursor) => cursor.listed,
+            None => {
+                let any = RunFilter::default();
+                let runs = source.store.list(&source.tenant, &any, None, 1).await?;
+                runs.first().map(|run| run.id)
+            }
+        };
+        Ok(newest
+            .zip(listing_filter(request))
+            .map(|(newest, filter)| Self {
+                filter,
+                newest,
+                before: given.and_then(|cursor| cursor.listed),
+                page: VecDeque::new(),
+            }))
     }
 }
 
