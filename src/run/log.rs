@@ -6,6 +6,7 @@
 
 mod book;
 mod partial;
+mod reports;
 
 use std::{
     fmt,

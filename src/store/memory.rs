@@ -4,6 +4,7 @@
 //! under its own lock; what the runs of a tenant share is the feed, whose order is the point of it, and
 //! an index that is touched when a run begins or ends and once per turn.
 
+mod index;
 mod shelf;
 
 use std::{

@@ -177,10 +177,12 @@ impl Case {
         self.stream()
             .map(|item| match item {
                 Ok(ModelEvent::Started { model }) => format!("started {model}"),
-                Ok(ModelEvent::Delta(delta)) => match delta.grown {
-                    Grown::Text(text) => format!("+{text}"),
-                    other => panic!("{other:?}"),
-                },
+                Ok(ModelEvent::Delta(delta)) => {
+                    let Grown::Text(text) = delta.grown else {
+                        panic!("{delta:?}")
+                    };
+                    format!("+{text}")
+                }
                 Ok(ModelEvent::Discarded(fault)) => format!("discarded {}", fault.reason),
                 Ok(ModelEvent::Finished(completion)) => format!("finished {}", completion.model),
                 Err(fault) => {

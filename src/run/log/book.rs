@@ -4,11 +4,11 @@
 //! While a commit is under way, what has a later sequence stays hidden: nothing is shown before what
 //! comes before it is stored.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::partial::Partial;
+use super::{partial::Partial, reports::Reports};
 use crate::{
     domain::{
         completion::Delta,
@@ -22,9 +22,6 @@ use crate::{
 
 /// Events at hand; readers that are further behind ask the store.
 const TAIL_EVENTS: usize = 32;
-
-/// The shortest time between two shown reports of one call: five a second.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) struct Book {
     run: Arc<Run>,
@@ -40,23 +37,7 @@ pub(super) struct Book {
     partial: Option<Box<Partial>>,
     /// Calls that are not done, in the order in which they began.
     calls: Vec<Arc<ToolCallUpdate>>,
-    running: Vec<Running>,
-}
-
-/// The latest that a call has said.
-struct Running {
-    update: Arc<ToolCallUpdate>,
-    progress: Progress,
-    /// When and where the last report was shown; `None` before the first.
-    shown: Option<(Instant, u64)>,
-    /// Whether `progress` is newer than what was shown.
-    fresh: bool,
-}
-
-impl Running {
-    fn due(&self) -> Option<Instant> {
-        self.shown.map(|(at, _)| at + PROGRESS_INTERVAL)
-    }
+    reports: Reports,
 }
 
 /// Events on their way to the store.
@@ -92,7 +73,7 @@ impl Book {
             floor: head,
             partial: None,
             calls: Vec::new(),
-            running: Vec::new(),
+            reports: Reports::default(),
         }
     }
 
@@ -167,7 +148,7 @@ impl Book {
                 if run.state.is_terminal() {
                     self.partial = None;
                     self.calls = Vec::new();
-                    self.running = Vec::new();
+                    self.reports = Reports::default();
                 }
             }
             Fact::MessageCompleted(completed) => {
@@ -186,19 +167,15 @@ impl Book {
     }
 
     fn update_call(&mut self, update: &Arc<ToolCallUpdate>) {
+        self.reports.update(update);
         let id = &update.call.id;
         if update.state.is_terminal() {
             self.calls.retain(|call| call.call.id != *id);
-            self.running.retain(|running| running.update.call.id != *id);
             return;
         }
         match self.calls.iter_mut().find(|call| call.call.id == *id) {
             Some(call) => *call = Arc::clone(update),
             None => self.calls.push(Arc::clone(update)),
-        }
-        let running = self.running.iter_mut();
-        for running in running.filter(|running| running.update.call.id == *id) {
-            running.update = Arc::clone(update);
         }
     }
 
@@ -223,22 +200,9 @@ impl Book {
 
     pub(super) fn progress(&mut self, update: Arc<ToolCallUpdate>, progress: Progress) {
         let id = &update.call.id;
-        if !self.calls.iter().any(|call| call.call.id == *id) {
-            // A report that is later than the call's end.
-            return;
-        }
-        let mut running = self.running.iter_mut();
-        if let Some(running) = running.find(|running| running.update.call.id == *id) {
-            running.update = update;
-            running.progress = progress;
-            running.fresh = true;
-        } else {
-            self.running.push(Running {
-                update,
-                progress,
-                shown: None,
-                fresh: true,
-            });
+        // One that is later than the call's end is nothing any more.
+        if self.calls.iter().any(|call| call.call.id == *id) {
+            self.reports.report(update, progress);
         }
     }
 
@@ -358,7 +322,7 @@ impl Book {
         let before = before.min(self.horizon());
         loop {
             // A report cuts the text: whoever has seen the report has seen the text before it.
-            let report = self.next_report(*cursor, before);
+            let report = self.reports.first(*cursor, before);
             let cut = report.as_ref().map_or(before, |(sequence, _)| *sequence);
             let text = self.partial.as_mut().and_then(|partial| {
                 let (sequence, deltas) = partial.chunk(*cursor, cut)?;
@@ -378,40 +342,18 @@ impl Book {
         }
     }
 
-    fn next_report(&self, after: u64, before: u64) -> Option<(u64, Ephemeral)> {
-        self.running
-            .iter()
-            .filter_map(|running| Some((running.shown?.1, running)))
-            .filter(|(sequence, _)| *sequence > after && *sequence < before)
-            .min_by_key(|(sequence, _)| *sequence)
-            .map(|(sequence, running)| {
-                let ephemeral = Ephemeral::Progress {
-                    update: Arc::clone(&running.update),
-                    progress: running.progress.clone(),
-                };
-                (sequence, ephemeral)
-            })
-    }
-
     /// Gives reports that may be shown their places; says when the next one may.
     fn number_reports(&mut self, now: Instant, detail: Detail) -> Option<Instant> {
         if detail == Detail::Durable || self.committing.is_some() {
             return None;
         }
-        let mut next_due = None;
-        for running in self.running.iter_mut().filter(|running| running.fresh) {
-            match running.due().filter(|due| *due > now) {
-                Some(due) => next_due = Some(next_due.map_or(due, |next: Instant| next.min(due))),
-                None => {
-                    if let Some(partial) = &mut self.partial {
-                        partial.seal();
-                    }
-                    running.shown = Some((now, self.next));
-                    running.fresh = false;
-                    self.next += 1;
-                }
-            }
+        let before = self.next;
+        let due = self.reports.number(now, &mut self.next);
+        if self.next > before
+            && let Some(partial) = &mut self.partial
+        {
+            partial.seal();
         }
-        next_due
+        due
     }
 }

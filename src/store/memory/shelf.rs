@@ -3,13 +3,15 @@
 //! Locks are taken in the order index, runs, a run's log, feed; most operations take one or two.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque, hash_map},
+    collections::BTreeMap,
     ops::Bound,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
-use super::Settings;
+use super::{
+    Settings,
+    index::{CLEARED_AT_ONCE, Finished, Index, REQUESTS_KEPT, Request},
+};
 use crate::{
     domain::{
         event::{Event, Fact},
@@ -23,13 +25,6 @@ use crate::{
         watch::weight,
     },
 };
-
-/// How long a request id is remembered.
-const REQUESTS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Most things that one operation clears away: more than it adds, so that what is over is gone in the
-/// end and no single call pays for it.
-const CLEARED_AT_ONCE: usize = 4;
 
 /// Runs looked at while the list of them is held.
 const PAGE: usize = 256;
@@ -72,30 +67,6 @@ struct Feed {
     newest: u64,
     /// A tree, not a queue: the events of a run that is dropped lie anywhere.
     entries: BTreeMap<u64, (RunId, Arc<Event>)>,
-}
-
-/// What finds runs, and what says which are to be dropped.
-#[derive(Default)]
-struct Index {
-    requests: HashMap<RequestId, Request>,
-    requests_by_age: VecDeque<(Timestamp, RequestId)>,
-    calls: HashMap<CallId, RunId>,
-    /// In the order in which they ended.
-    finished: VecDeque<Finished>,
-    finished_weight: usize,
-    heads: HashMap<ThreadId, RunId>,
-}
-
-struct Request {
-    digest: [u8; 32],
-    run_id: RunId,
-    time: Timestamp,
-}
-
-struct Finished {
-    run_id: RunId,
-    time: Timestamp,
-    weight: usize,
 }
 
 impl Shelf {
@@ -330,7 +301,9 @@ impl Shelf {
                     index.calls.remove(&call_id);
                 }
             }
-            index.forget_request_of(&kept, run_id);
+            if let Some(request_id) = &kept.request {
+                index.forget_request_of(request_id, run_id);
+            }
         }
     }
 }
@@ -344,57 +317,6 @@ impl Feed {
             (self.newest, event)
         });
         placed.collect()
-    }
-}
-
-impl Index {
-    fn finish(&mut self, finished: Finished) {
-        self.finished_weight += finished.weight;
-        self.finished.push_back(finished);
-    }
-
-    /// Takes the finished run that is to be dropped, if there is one.
-    fn next_to_drop(&mut self, settings: &Settings, now: Timestamp) -> Option<RunId> {
-        let first = self.finished.front()?;
-        // Never the run that ended last, however large it is: somebody is about to read how it went.
-        let crowded = self.finished.len() > 1
-            && (self.finished.len() > settings.max_finished_runs
-                || self.finished_weight > settings.max_finished_bytes);
-        if !crowded && now.since(first.time) < settings.retention {
-            return None;
-        }
-        let first = self.finished.pop_front()?;
-        self.finished_weight -= first.weight;
-        Some(first.run_id)
-    }
-
-    fn forget_request_of(&mut self, kept: &Kept, run_id: RunId) {
-        let Some(request_id) = &kept.request else {
-            return;
-        };
-        if let hash_map::Entry::Occupied(request) = self.requests.entry(request_id.clone())
-            && request.get().run_id == run_id
-        {
-            request.remove();
-        }
-    }
-
-    fn forget_requests(&mut self, now: Timestamp) {
-        for _ in 0..CLEARED_AT_ONCE {
-            let oldest = self.requests_by_age.front();
-            if oldest.is_none_or(|(time, _)| now.since(*time) < REQUESTS_KEPT) {
-                return;
-            }
-            let Some((_, request_id)) = self.requests_by_age.pop_front() else {
-                return;
-            };
-            // The id may have been used again since.
-            if let hash_map::Entry::Occupied(request) = self.requests.entry(request_id)
-                && now.since(request.get().time) >= REQUESTS_KEPT
-            {
-                request.remove();
-            }
-        }
     }
 }
 

@@ -205,9 +205,11 @@ async fn batches_are_bounded_by_size() {
         let mut sizes = Vec::new();
         while let Some(batch) = watch.next().now_or_never() {
             let batch = batch.unwrap().unwrap();
-            let weight = batch.iter().map(|seen| match seen {
-                Seen::Event(event) => weight::of_event(event),
-                other => panic!("{other:?}"),
+            let weight = batch.iter().map(|seen| {
+                let Seen::Event(event) = seen else {
+                    panic!("{seen:?}")
+                };
+                weight::of_event(event)
             });
             let weight: usize = weight.sum();
             assert!(batch.len() == 1 || weight <= 256 * 1024, "{weight} bytes");

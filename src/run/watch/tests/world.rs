@@ -291,9 +291,11 @@ fn call_word(update: &ToolCallUpdate) -> String {
 fn delta_words(deltas: &[Delta]) -> String {
     deltas
         .iter()
-        .map(|delta| match &delta.grown {
-            Grown::Text(text) => format!(" {}{text:?}", delta.part_index),
-            other => panic!("{other:?}"),
+        .map(|delta| {
+            let Grown::Text(text) = &delta.grown else {
+                panic!("{delta:?}")
+            };
+            format!(" {}{text:?}", delta.part_index)
         })
         .collect()
 }
