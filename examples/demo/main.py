@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 
-from runwire import Agent, AsyncClient, Runner, RunwireError, TextDelta, ToolCallUpdated, tool
+from runwire import Agent, AsyncClient, MessageCompleted, Runner, RunwireError, ToolCallUpdated, tool
 
 SKY = {"lisbon": "21 °C, clear", "oslo": "4 °C, snow", "nairobi": "24 °C, light rain"}
 
@@ -50,17 +50,13 @@ async def main(question: str) -> None:
         print(f"model     {agent.model}")
         print(f"question  {question}")
         stream = Runner.stream(agent, question, client=client)
-        text = ""
         async for event in stream:
             if isinstance(event, ToolCallUpdated) and event.state in ("running", "succeeded", "failed"):
                 shown = f" -> {event.result}" if event.result else ""
                 print(f"tool      {event.name} {event.arguments} {event.state}{shown}")
-            elif isinstance(event, TextDelta):
-                print("answer    " * (not text), end="")
-                text += event.text
-                print(event.text, end="", flush=True)
+            elif isinstance(event, MessageCompleted) and event.text:
+                print(f"answer    {event.text}")
         result = await stream.result()
-        print("" if text else f"answer    {result.final_output}")
         print(f"run       {result.run_id}, {result.run.turn_count} turns, {result.usage.total_tokens} tokens")
 
 
