@@ -106,6 +106,16 @@ pub(super) trait Setting: Sized {
 
     /// How it looks in a file.
     fn show(&self) -> Shown;
+
+    /// How it looks in the reference, where a map shows a sample of what may stand in it.
+    fn reference(&self) -> Shown {
+        self.show()
+    }
+
+    /// What stands in a map of these, for the reference; `None` for single values.
+    fn sample() -> Option<Shown> {
+        None
+    }
 }
 
 /// How a value looks in a file.
@@ -116,7 +126,16 @@ pub(super) enum Shown {
     /// After the equals sign.
     Literal(String),
     /// A section.
-    Table(Vec<(String, Shown)>),
+    Table(Vec<Field>),
+}
+
+/// A key of a section, as it looks in a file.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) key: String,
+    /// The lines of its documentation.
+    pub(super) doc: &'static [&'static str],
+    pub(super) shown: Shown,
 }
 
 /// Takes the table out of a node.
@@ -142,14 +161,14 @@ macro_rules! section {
     (
         $(#[$doc:meta])*
         $vis:vis $name:ident {
-            $($(#[$key_doc:meta])* $key:ident: $type:ty = $default:expr,)+
+            $($(#[doc = $key_doc:literal])* $key:ident: $type:ty = $default:expr,)+
         }
         $(resolved { $($(#[$extra_doc:meta])* $extra:ident: $extra_type:ty,)+ })?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
         $vis struct $name {
-            $($(#[$key_doc])* $vis $key: $type,)+
+            $($(#[doc = $key_doc])* $vis $key: $type,)+
             $($($(#[$extra_doc])* $vis $extra: $extra_type,)+)?
         }
 
@@ -179,11 +198,26 @@ macro_rules! section {
 
             fn show(&self) -> $crate::config::section::Shown {
                 $crate::config::section::Shown::Table(vec![
-                    $((
-                        stringify!($key).to_owned(),
-                        $crate::config::section::Setting::show(&self.$key),
-                    ),)+
+                    $($crate::config::section::Field {
+                        key: stringify!($key).to_owned(),
+                        doc: &[],
+                        shown: $crate::config::section::Setting::show(&self.$key),
+                    },)+
                 ])
+            }
+
+            fn reference(&self) -> $crate::config::section::Shown {
+                $crate::config::section::Shown::Table(vec![
+                    $($crate::config::section::Field {
+                        key: stringify!($key).to_owned(),
+                        doc: &[$($key_doc,)*],
+                        shown: $crate::config::section::Setting::reference(&self.$key),
+                    },)+
+                ])
+            }
+
+            fn sample() -> Option<$crate::config::section::Shown> {
+                Some($crate::config::section::Setting::reference(&Self::default()))
             }
         }
     };

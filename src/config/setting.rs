@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    section::{Reading, Setting, Shown, table_of},
+    section::{Field, Reading, Setting, Shown, table_of},
     tree::{Node, Value},
 };
 
@@ -256,9 +256,26 @@ impl<T: Setting> Setting for BTreeMap<String, T> {
     fn show(&self) -> Shown {
         Shown::Table(
             self.iter()
-                .map(|(key, value)| (bare_key(key), value.show()))
+                .map(|(key, value)| field(key, value.show()))
                 .collect(),
         )
+    }
+
+    fn reference(&self) -> Shown {
+        Shown::Table(
+            T::sample()
+                .map(|sample| field("NAME", sample))
+                .into_iter()
+                .collect(),
+        )
+    }
+}
+
+fn field(key: &str, shown: Shown) -> Field {
+    Field {
+        key: bare_key(key),
+        doc: &[],
+        shown,
     }
 }
 
@@ -299,7 +316,7 @@ impl Setting for serde_json::Value {
             Self::Object(fields) => Shown::Table(
                 fields
                     .iter()
-                    .map(|(key, value)| (bare_key(key), value.show()))
+                    .map(|(key, value)| field(key, value.show()))
                     .collect(),
             ),
             Self::String(text) => Shown::Literal(literal(text)),

@@ -2,7 +2,7 @@
 
 use super::{
     Config,
-    section::{Setting as _, Shown},
+    section::{Field, Setting as _, Shown},
 };
 
 impl Config {
@@ -10,7 +10,14 @@ impl Config {
     /// secrets are not in it.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
-        section(&mut text, "", self.show());
+        section(&mut text, "", &[], self.show());
+        text
+    }
+
+    /// Every key with its documentation and its default, as TOML.
+    pub fn reference() -> String {
+        let mut text = String::new();
+        section(&mut text, "", &[], Self::default().reference());
         text
     }
 }
@@ -18,43 +25,51 @@ impl Config {
 /// One entry of an array of tables.
 pub(super) fn table(name: &str, shown: Shown) -> String {
     let mut text = format!("[[{name}]]\n");
-    keys(&mut text, shown);
+    if let Shown::Table(fields) = shown {
+        keys(&mut text, fields);
+    }
     text
 }
 
-fn section(text: &mut String, path: &str, shown: Shown) {
+fn section(text: &mut String, path: &str, doc: &[&str], shown: Shown) {
     let Shown::Table(fields) = shown else {
         return;
     };
     let (tables, plain): (Vec<_>, Vec<_>) = fields
         .into_iter()
-        .partition(|(_, shown)| matches!(shown, Shown::Table(_)));
-    if !plain.is_empty() {
+        .partition(|field| matches!(field.shown, Shown::Table(_)));
+    // A section that only holds sections needs no header, unless there is something to say about it.
+    if !path.is_empty() && (!plain.is_empty() || !doc.is_empty()) {
         if !text.is_empty() {
             text.push('\n');
         }
+        comment(text, doc);
         text.push_str(&format!("[{path}]\n"));
-        keys(text, Shown::Table(plain));
+        keys(text, plain);
     }
-    for (key, shown) in tables {
+    for Field { key, doc, shown } in tables {
         let path = if path.is_empty() {
             key
         } else {
             format!("{path}.{key}")
         };
-        section(text, &path, shown);
+        section(text, &path, doc, shown);
     }
 }
 
-fn keys(text: &mut String, shown: Shown) {
-    let Shown::Table(fields) = shown else {
-        return;
-    };
-    for (key, shown) in fields {
+fn keys(text: &mut String, fields: Vec<Field>) {
+    for Field { key, doc, shown } in fields {
+        comment(text, doc);
         match shown {
             Shown::Literal(value) => text.push_str(&format!("{key} = {value}\n")),
             Shown::Unset => text.push_str(&format!("# {key} =\n")),
             Shown::Table(_) => {}
         }
+    }
+}
+
+fn comment(text: &mut String, doc: &[&str]) {
+    for line in doc {
+        text.push_str(&format!("#{line}\n"));
     }
 }

@@ -376,3 +376,27 @@ fn every_wrong_entry_of_a_tokens_file_is_named_and_no_token_is_shown() {
     }
     assert!(!problems.contains("rw_the"), "{problems}");
 }
+
+#[test]
+fn the_documentation_has_every_key_with_its_default() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let document = fs::read_to_string(path).unwrap();
+    let (before, rest) = document.split_once("<!-- reference -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- end of reference -->").unwrap();
+    let reference = Config::reference();
+    let expected = format!(
+        "{before}<!-- reference -->\n```toml\n{reference}```\n<!-- end of reference -->{after}"
+    );
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "asks for the golden text to be rewritten"
+    )]
+    let is_update = std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1");
+    if is_update {
+        fs::write(path, &expected).unwrap();
+    }
+    assert_eq!(
+        document, expected,
+        "UPDATE_GOLDEN=1 writes docs/configuration.md anew"
+    );
+}
