@@ -90,7 +90,7 @@ impl Driver {
         match AssertUnwindSafe(self.run()).catch_unwind().await {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => self.give_up(&fault),
-            Err(_panic) => self.crash().await,
+            Err(_panic) => Box::pin(self.crash()).await,
         }
         drop(place);
         self.close();
@@ -143,7 +143,8 @@ impl Driver {
 
     async fn commit(&mut self, now: Timestamp, facts: Vec<Fact>) -> Result<(), Fault> {
         let limit = self.shared.settings.store_timeout;
-        timeout(limit, self.log.commit(now, facts))
+        // In a box of its own: a run that waits must not keep room for it.
+        Box::pin(timeout(limit, self.log.commit(now, facts)))
             .await
             .unwrap_or_else(|_elapsed| {
                 let why = "the store did not answer in time";

@@ -1,9 +1,11 @@
 //! All runs of the server: creation, look-up, cancellation, and what is answered about runs that have
 //! ended.
 
+mod creation;
+
 use std::{
     collections::HashMap,
-    fmt, io,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,17 +13,17 @@ use std::{
     time::Duration,
 };
 
-use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use creation::{Launch, digest, first_state, may_use_tools};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Ports, Settings,
-    driver::{Driver, Shared},
+    driver::Shared,
     lock::Lock,
     log::Log,
     machine::Settled,
-    port::{Creation, Inbox, NewRun, ReceiptSlip, RunFilter, RunInput},
+    port::{Inbox, NewRun, ReceiptSlip, RunFilter, RunInput},
     watch::{Detail, Feed, From, Watch, WatchMany, Watches},
 };
 use crate::domain::{
@@ -30,9 +32,7 @@ use crate::domain::{
     fault::{Fault, Reason},
     id::{CallId, RequestId, RunId},
     principal::{Principal, Tenant},
-    run::{Run, RunSpec, RunState},
-    time::Timestamp,
-    tool::ToolTarget,
+    run::{Run, RunSpec},
 };
 
 /// Events read at once when a call is looked for in a log.
@@ -52,6 +52,8 @@ pub struct Runs {
 #[derive(Default)]
 struct Live {
     runs: Lock<HashMap<RunId, Entry>>,
+    /// Tells of every run that has gone live.
+    started: Notify,
     /// Runs live or being created.
     count: AtomicUsize,
 }
@@ -338,123 +340,9 @@ impl fmt::Debug for Runs {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.live.runs.lock().remove(&self.run_id);
+        let entry = self.live.runs.lock().remove(&self.run_id);
+        // After the lock: it may be the last to know the log.
+        drop(entry);
         self.live.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-// === creation ===
-
-/// What a run's task begins with.
-struct Launch {
-    shared: Arc<Shared>,
-    watches: Arc<Watches>,
-    place: Place,
-}
-
-impl Launch {
-    /// The whole task of a run. Creation is part of it, so that a caller who goes away in the middle
-    /// leaves no run behind that is stored and never driven.
-    async fn create_and_drive(
-        self,
-        new: NewRun,
-        created: oneshot::Sender<Result<Arc<Run>, Fault>>,
-    ) {
-        let (spec, run) = (Arc::clone(&new.spec), Arc::clone(&new.run));
-        let answer = self.shared.ports.store.create(new).await;
-        let driver = match answer {
-            Ok(Creation::Created) => {
-                let driver = self.live(spec, &run);
-                // The caller may have gone; the run is stored, so it runs.
-                let _gone = created.send(Ok(run));
-                driver
-            }
-            Ok(Creation::Existing(run)) => {
-                let _gone = created.send(Ok(run));
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(error = %error, "a run was not created");
-                let _gone = created.send(Err(error.into()));
-                return;
-            }
-        };
-        driver.drive(self.place).await;
-    }
-
-    /// Makes the run live.
-    fn live(&self, spec: Arc<RunSpec>, run: &Arc<Run>) -> Driver {
-        let store = Arc::clone(&self.shared.ports.store);
-        let log = Log::new(store, &self.watches, run.tenant.clone(), Arc::clone(run));
-        let (sender, mailbox) = mpsc::channel(self.shared.settings.mailbox.max(1));
-        let inbox = Inbox::new(run.id, sender);
-        let entry = Entry {
-            tenant: run.tenant.clone(),
-            inbox: inbox.clone(),
-            log: Arc::clone(&log),
-            spec: Arc::clone(&spec),
-        };
-        self.place.live.runs.lock().insert(run.id, entry);
-        Driver::new(Arc::clone(&self.shared), spec, log, (inbox, mailbox))
-    }
-}
-
-fn may_use_tools(principal: &Principal, spec: &RunSpec) -> Result<(), Fault> {
-    for binding in &spec.agent.tools {
-        match &binding.target {
-            ToolTarget::Hosted(hosted) if !principal.may_use(hosted.name.as_str()) => {
-                let why = format!("may not use the tool {}", hosted.name);
-                return Err(Fault::new(Reason::PermissionDenied, why).with("tool", &hosted.name));
-            }
-            ToolTarget::Hosted(_) | ToolTarget::Attached(_) => {}
-        }
-    }
-    Ok(())
-}
-
-/// Digests what is written.
-struct Digester(Sha256);
-
-impl io::Write for Digester {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What was asked, in 32 bytes: another principal or another spec is another request.
-fn digest(principal: &Principal, spec: &RunSpec) -> Result<[u8; 32], Fault> {
-    let mut digester = Digester(Sha256::new());
-    digester.0.update(principal.name.as_bytes());
-    digester.0.update([0]);
-    serde_json::to_writer(&mut digester, spec)
-        .map_err(|_error| Fault::new(Reason::Internal, "the run cannot be written down"))?;
-    Ok(digester.0.finalize().into())
-}
-
-fn first_state(principal: &Principal, spec: &RunSpec, now: Timestamp) -> Run {
-    Run {
-        id: RunId::mint(),
-        tenant: principal.tenant.clone(),
-        creator: Arc::clone(&principal.name),
-        agent_name: spec.agent.name.clone(),
-        state: RunState::Running,
-        error: None,
-        output: None,
-        finish_reason: None,
-        usage: crate::domain::model::Usage::default(),
-        usage_by_model: std::collections::BTreeMap::new(),
-        turn_count: 0,
-        last_sequence: 1,
-        labels: spec.labels.clone(),
-        create_time: now,
-        start_time: Some(now),
-        end_time: None,
-        model: spec.agent.model.clone(),
-        cancel_reason: String::new(),
     }
 }
