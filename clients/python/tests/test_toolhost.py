@@ -362,3 +362,20 @@ async def test_a_function_cannot_serve_a_run_that_goes_on_by_itself(client: Asyn
 
     with pytest.raises(ValueError, match="hosted"):
         await client.runs.create(agent("up:x", near), "Go")
+
+
+async def test_a_host_comes_back_to_a_server_that_was_restarted(upstream: Upstream, tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    act, calls = named(unique("restart"))
+    model = upstream.play(Reply(calls=[(act.name, "{}")]), Reply("Done."))
+    first = await loop.run_in_executor(None, lambda: Server(tmp_path, upstream.url))
+    async with AsyncClient(first.address) as client, ToolHost(client, [act]) as host:
+        assert await loop.run_in_executor(None, first.stop) == 0
+        again = lambda: Server(tmp_path, upstream.url, listen=first.address)  # noqa: E731
+        second = await loop.run_in_executor(None, again)
+        try:
+            run = await client.runs.create(agent(model, *host.bindings()), "Go")
+            assert (await asyncio.wait_for(client.runs.wait(run.id), 30)).state == "succeeded"
+        finally:
+            await loop.run_in_executor(None, second.stop)
+    assert len(calls) == 1
