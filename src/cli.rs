@@ -1,4 +1,4 @@
-//! The command line: `runwire complete`, `chat`, `run`, `models`, `runs`, `config`, `token`; `serve` is
+//! The command line: `runwire complete`, `chat`, `run`, `models`, `runs`, `health`, `config`, `token`; `serve` is
 //! started by `main`.
 //!
 //! Every command talks to a server, over the network (`--server`) or in this process, through
@@ -9,6 +9,7 @@ mod agent;
 mod args;
 mod complete;
 mod config;
+mod health;
 mod json;
 mod models;
 mod output;
@@ -21,7 +22,7 @@ use std::{ffi::OsString, fmt, process::ExitCode};
 
 pub use args::{
     Args, ChatArgs, Command, Common, CompleteArgs, ConfigArgs, ConfigCommand, Generation,
-    ModelsArgs, RunArgs, RunsArgs, RunsCommand, ServeArgs, TokenArgs, TokenCommand,
+    HealthArgs, ModelsArgs, RunArgs, RunsArgs, RunsCommand, ServeArgs, TokenArgs, TokenCommand,
 };
 use clap::Parser as _;
 pub use target::{Local, LocalServer};
@@ -72,6 +73,7 @@ async fn perform(command: Command, environment: Environment, local: Local) -> Re
         Command::Run(command) => Box::pin(run::run(command, environment, local)).await,
         Command::Models(command) => Box::pin(models::list(command, environment, local)).await,
         Command::Runs(command) => Box::pin(runs::runs(command, environment)).await,
+        Command::Health(command) => Box::pin(health::health(command, environment)).await,
         Command::Config(command) => config::config(command, environment),
         Command::Token(command) => token::token(command),
     }

@@ -39,6 +39,7 @@ mod completion;
 mod connect;
 mod engine;
 mod error;
+mod health;
 mod host;
 pub mod message;
 mod run;

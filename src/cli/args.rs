@@ -30,6 +30,8 @@ pub enum Command {
     Models(ModelsArgs),
     /// List, show, watch and cancel the runs of a server
     Runs(RunsArgs),
+    /// Ask whether a server takes work
+    Health(HealthArgs),
     /// Check or show the configuration
     Config(ConfigArgs),
     /// Make a bearer token
@@ -250,6 +252,21 @@ fn state(name: &str) -> Result<crate::pb::v1::run::State, String> {
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("is not KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Arguments of `health`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct HealthArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Ask for one service, such as runwire.v1.RunService
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) service: String,
 }
 
 /// Arguments of `config`.

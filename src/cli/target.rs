@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
 };
 
@@ -65,6 +66,35 @@ impl Target {
         })
     }
 
+    /// The server that the arguments name, else the one that would serve with this configuration.
+    pub(super) fn configured(common: &Common, environment: &Environment) -> Result<Client, Stop> {
+        if let Some(client) = remote(common, environment)? {
+            return Ok(client);
+        }
+        let layers = Layers {
+            file: common.config.clone(),
+            environment: environment.clone(),
+            flags: Vec::new(),
+        };
+        let server = Config::load(&layers)?.server;
+        let mut address = server.listen;
+        if address.ip().is_unspecified() {
+            // Whoever listens everywhere listens on the loopback, too.
+            let is_v6 = address.is_ipv6();
+            address.set_ip(if is_v6 {
+                Ipv6Addr::LOCALHOST.into()
+            } else {
+                Ipv4Addr::LOCALHOST.into()
+            });
+        }
+        let scheme = if server.tls.cert.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        connect(common, environment, &format!("{scheme}://{address}"))
+    }
+
     /// The server that the arguments name.
     pub(super) fn remote(common: &Common, environment: &Environment) -> Result<Client, Stop> {
         remote(common, environment)?.ok_or_else(|| {
@@ -76,9 +106,11 @@ impl Target {
 
 fn remote(common: &Common, environment: &Environment) -> Result<Option<Client>, Stop> {
     let named = common.server.as_deref();
-    let Some(url) = named.or_else(|| environment.get("RUNWIRE_SERVER")) else {
-        return Ok(None);
-    };
+    let url = named.or_else(|| environment.get("RUNWIRE_SERVER"));
+    url.map(|url| connect(common, environment, url)).transpose()
+}
+
+fn connect(common: &Common, environment: &Environment, url: &str) -> Result<Client, Stop> {
     let identity = match (&common.cert, &common.key) {
         (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
         (Some(_) | None, Some(_) | None) => None,
@@ -93,7 +125,7 @@ fn remote(common: &Common, environment: &Environment) -> Result<Option<Client>, 
         connector = connector.token(token.trim());
     }
     let client = connector.connect();
-    client.map(Some).map_err(|error| Stop::Usage(error.message))
+    client.map_err(|error| Stop::Usage(error.message))
 }
 
 /// A file as text.
