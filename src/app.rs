@@ -41,7 +41,7 @@ pub enum AppError {
     Tls(#[from] TlsError),
     /// The build is broken.
     #[error("the contract's descriptor cannot be read: {0}")]
-    Descriptor(#[from] tonic_reflection::server::Error),
+    Descriptor(#[from] rpc::DescriptorError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {

@@ -33,6 +33,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
+/// The contract's descriptor cannot be read.
+pub use tonic_reflection::server::Error as DescriptorError;
 
 pub use auth::{Auth, Peer};
 pub use completion::Settings as CompletionSettings;
@@ -89,7 +91,7 @@ impl Server {
         settings: Settings,
         tracker: TaskTracker,
         phases: Phases,
-    ) -> Result<Self, tonic_reflection::server::Error> {
+    ) -> Result<Self, DescriptorError> {
         let (auth, tls) = security;
         let (health, health_service) = tonic_health::server::health_reporter();
         let standard = Routes::default()
