@@ -21,4 +21,5 @@ mod hosting;
 mod load;
 mod standard;
 mod tenancy;
+mod tls;
 mod watch;
