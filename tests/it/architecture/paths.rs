@@ -46,7 +46,8 @@ pub(super) fn paths(module: &[String], code: &str) -> Vec<Named> {
                 match mark {
                     '{' => braces.push(false),
                     '}' => {
-                        if braces.pop() == Some(true) {
+                        let closes_a_module = braces.pop() == Some(true);
+                        if closes_a_module {
                             here.pop();
                         }
                     }
