@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests: the contract's lint, Rust, Python. Installs what it needs; wants cargo, python3 and node.
+# All tests: the contract's lint, Rust, Python. Installs what it needs; wants cargo and python3.
 set -u
 # shellcheck source=scripts/tools.sh
 . "$(dirname "$0")/tools.sh"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Installs the development tools under .tools/, each once per pinned version. Sourced, never run.
-# Everything comes from PyPI and npm by the ordinary clients; nothing is installed outside the project.
+# Everything comes from PyPI and crates.io by the ordinary clients; nothing is installed outside the project.
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/versions.env
@@ -34,11 +34,5 @@ venv() {
 
 # buf ARGUMENTS...: the linter and formatter of the contract.
 buf() {
-  local modules=$TOP/tools/node_modules
-  if ! cmp -s "$TOP/tools/package-lock.json" "$modules/.installed"; then
-    need npm 'buf, the linter of the contract' || return
-    (cd "$TOP/tools" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) || return
-    cp "$TOP/tools/package-lock.json" "$modules/.installed"
-  fi
-  (cd "$TOP" && "$modules/.bin/buf" "$@")
+  venv buf "buf-bin==$BUF_BIN" && (cd "$TOP" && .tools/buf/bin/buf "$@")
 }

@@ -1,7 +1,7 @@
 //! What a protocol is: pure functions between the domain and one family's wire.
 //!
 //! A protocol waits for nothing, reads no clock and draws no random number: ids are handed to it by a
-//! closure. [`super::exchange`] does the talking. A new protocol is a folder with `wire` (the JSON
+//! closure. `exchange` does the talking. A new protocol is a folder with `wire` (the JSON
 //! types), `encode` and `decode`, one implementation of [`Protocol`], and one line in
 //! [`super::registry`].
 
