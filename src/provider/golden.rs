@@ -63,7 +63,7 @@ fn fill(value: &mut Value, defaults: &Value) {
                 .for_each(|value| fill(value, &Value::Null));
         }
         Value::Array(items) => items.iter_mut().for_each(|value| fill(value, &Value::Null)),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -182,10 +182,8 @@ fn assemble(protocol: &dyn Protocol, turn: Turn, stream: &[u8], piece: usize) ->
         }
         Ok(())
     };
-    let pieces = stream.chunks(piece.min(stream.len().max(1)));
-    let fed = pieces
-        .map(|piece| decoder.feed(piece, &mut feed))
-        .collect::<Result<(), Fault>>();
+    let mut pieces = stream.chunks(piece.min(stream.len().max(1)));
+    let fed = pieces.try_for_each(|piece| decoder.feed(piece, &mut feed));
     let fed = fed.and_then(|()| decoder.finish(&mut feed));
     let end = fed.and_then(|()| assembler.finish(&mut deltas));
     events(&deltas, end)

@@ -18,6 +18,7 @@ use super::{
     fault::{self, Words},
     protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
     registry::Parts,
+    vendor::Vendor,
 };
 use crate::domain::{
     completion::Completion,
@@ -93,19 +94,26 @@ pub struct OpenAi {
 /// # Errors
 /// When the settings do not make one.
 pub(crate) fn build(parts: &mut Parts<'_>) -> Result<Arc<dyn Adapter>, String> {
-    let vendor = parts.vendor.filter(|vendor| vendor.kind == FAMILY);
-    let mut base_url = parts.base_url()?;
-    // Ollama and LM Studio are known by their address alone; both serve this protocol under `/v1`.
-    if matches!(parts.name, "ollama" | "lmstudio") && !base_url.ends_with("/v1") {
-        base_url.push_str("/v1");
-    }
     let protocol = OpenAi {
         name: parts.name.to_owned(),
-        quirks: vendor.map_or(Quirks::COMPATIBLE, |vendor| vendor.quirks),
+        quirks: parts
+            .vendor
+            .map_or(Quirks::COMPATIBLE, |vendor| vendor.quirks),
         options: parts.settings.options.clone(),
     };
     let authorize = parts.authorize(KeyHeader::bearer)?;
-    parts.endpoint(base_url, Box::new(protocol), authorize)
+    parts.endpoint(base_url(parts)?, Box::new(protocol), authorize)
+}
+
+/// Where it is. Ollama and LM Studio are known by their address alone; both serve the protocol under
+/// `/v1`.
+pub(super) fn base_url(parts: &Parts<'_>) -> Result<String, String> {
+    let mut base_url = parts.base_url()?;
+    let is_local = |vendor: &Vendor| matches!(vendor.name, "ollama" | "lmstudio");
+    if parts.vendor.is_some_and(is_local) && !base_url.ends_with("/v1") {
+        base_url.push_str("/v1");
+    }
+    Ok(base_url)
 }
 
 impl Protocol for OpenAi {

@@ -152,7 +152,7 @@ pub(crate) fn build(settings: &Settings) -> Result<BTreeMap<String, Listed>, Vec
         let mut parts = Parts {
             name,
             settings: provider,
-            vendor: vendor::built_in(name),
+            vendor: vendor_of(name, provider),
             timeouts: provider.timeouts.unwrap_or(settings.timeouts),
             clients: &mut clients,
         };
@@ -181,13 +181,26 @@ pub(crate) fn build(settings: &Settings) -> Result<BTreeMap<String, Listed>, Vec
     }
 }
 
+/// What is built in for a provider: by its kind, when that is a vendor's name and no protocol's, else by
+/// its own name.
+pub(crate) fn vendor_of(name: &str, provider: &ProviderSettings) -> Option<&'static Vendor> {
+    let is_protocol = |kind: &&str| kinds().any(|known| known == *kind);
+    match provider.kind.as_deref() {
+        None => vendor::built_in(name),
+        Some(kind) => Some(kind)
+            .filter(|kind| !is_protocol(kind))
+            .and_then(vendor::built_in)
+            .or_else(|| vendor::built_in(name).filter(|vendor| vendor.kind == kind)),
+    }
+}
+
 fn build_one(parts: &mut Parts<'_>) -> Result<Arc<dyn Adapter>, String> {
     let name = parts.name;
     if name.is_empty() || name.contains(':') || !name.bytes().all(|b| b.is_ascii_graphic()) {
         return Err("a name is visible ASCII without a colon".to_owned());
     }
     let built_in = parts.vendor.map(|vendor| vendor.kind);
-    let kind = parts.settings.kind.as_deref().or(built_in);
+    let kind = built_in.or(parts.settings.kind.as_deref());
     let kind = kind.ok_or("kind is missing, and no provider of this name is built in")?;
     match KINDS.iter().find(|(name, _)| *name == kind) {
         Some((_, build)) => build(parts),
@@ -195,5 +208,105 @@ fn build_one(parts: &mut Parts<'_>) -> Result<Arc<dyn Adapter>, String> {
             let known: Vec<&str> = kinds().collect();
             Err(format!("no kind {kind:?}; there are {}", known.join(", ")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{fault::Reason, model::ModelRef},
+        provider::Providers,
+        run::port::Models,
+    };
+
+    fn settings(name: &str, provider: ProviderSettings) -> Settings {
+        let mut settings = Settings::default();
+        settings.providers.insert(name.to_owned(), provider);
+        settings.with_environment(|_| None)
+    }
+
+    /// The base URL that a provider ends up with.
+    fn base_url(name: &str, kind: Option<&str>, base_url: Option<&str>) -> Result<String, String> {
+        let provider = ProviderSettings {
+            kind: kind.map(str::to_owned),
+            base_url: base_url.map(str::to_owned),
+            ..ProviderSettings::default()
+        };
+        let parts = Parts {
+            name,
+            settings: &provider,
+            vendor: vendor_of(name, &provider),
+            timeouts: Timeouts::default(),
+            clients: &mut Clients {
+                limits: Limits::default(),
+                made: HashMap::new(),
+            },
+        };
+        openai::base_url(&parts)
+    }
+
+    #[test]
+    fn a_local_server_is_asked_under_exactly_one_v1() {
+        for url in [
+            "http://gpu:11434",
+            "http://gpu:11434/",
+            "http://gpu:11434/v1",
+            "http://gpu:11434/v1/",
+        ] {
+            for (name, kind) in [
+                ("ollama", None),
+                ("lmstudio", None),
+                ("mine", Some("ollama")),
+            ] {
+                let found = base_url(name, kind, Some(url)).unwrap();
+                assert_eq!(found, "http://gpu:11434/v1", "{name} {url}");
+            }
+        }
+        assert_eq!(
+            base_url("ollama", None, None).unwrap(),
+            "http://localhost:11434/v1"
+        );
+        assert_eq!(
+            base_url("lmstudio", None, None).unwrap(),
+            "http://localhost:1234/v1"
+        );
+    }
+
+    #[test]
+    fn a_provider_of_a_protocol_is_where_the_operator_says() {
+        assert!(base_url("mine", Some("openai"), None).is_err());
+        assert!(base_url("mine", Some("openai"), Some("ftp://x")).is_err());
+        let url = base_url("mine", Some("openai"), Some("https://x/api/")).unwrap();
+        assert_eq!(url, "https://x/api");
+    }
+
+    #[test]
+    fn everything_that_cannot_be_built_is_named() {
+        let mut settings = settings("odd", ProviderSettings::default());
+        let strange = ProviderSettings {
+            kind: Some("telepathy".to_owned()),
+            ..ProviderSettings::default()
+        };
+        settings.providers.insert("mind".to_owned(), strange);
+        let nowhere = ModelRef::parse("nobody:x").unwrap();
+        settings.aliases.insert("best".to_owned(), nowhere);
+        let errors = Providers::new(&settings).unwrap_err();
+        let named: Vec<&str> = errors.iter().map(|error| &*error.provider).collect();
+        assert_eq!(named, ["mind", "odd", "nobody"]);
+        assert!(errors[0].problem.contains("openai"), "{}", errors[0]);
+    }
+
+    #[test]
+    fn names_are_resolved_by_alias_and_by_provider() {
+        let mut settings = Settings::default().with_environment(|_| None);
+        let model = ModelRef::parse("ollama:llama3.2:1b").unwrap();
+        settings.aliases.insert("small".to_owned(), model.clone());
+        let providers = Providers::new(&settings).unwrap();
+        assert_eq!(providers.resolve("small").unwrap(), model);
+        assert_eq!(providers.resolve("ollama:llama3.2:1b").unwrap(), model);
+        let reason = |name: &str| providers.resolve(name).unwrap_err().reason;
+        assert_eq!(reason("gpt-5"), Reason::ModelNameInvalid);
+        assert_eq!(reason("nobody:x"), Reason::ProviderNotFound);
     }
 }

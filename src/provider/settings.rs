@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::vendor::{self, Key};
+use super::{
+    registry,
+    vendor::{self, Key},
+};
 use crate::domain::{json::JsonText, model::ModelRef, secret::Secret};
 
 /// All providers, and what holds for each of them unless it says otherwise.
@@ -43,7 +46,8 @@ impl Settings {
 /// One provider. What is unset comes from the built-in provider of the same name, if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct ProviderSettings {
-    /// The protocol it speaks; by default that of the built-in provider of this name.
+    /// The protocol it speaks, or the name of a built-in provider that it is another one of; by default
+    /// the built-in provider of its own name.
     pub kind: Option<String>,
     /// Where it is, such as `https://api.openai.com/v1`.
     pub base_url: Option<String>,
@@ -67,7 +71,7 @@ pub struct ProviderSettings {
 
 impl ProviderSettings {
     fn read_environment(&mut self, name: &str, lookup: &impl Fn(&str) -> Option<String>) {
-        let Some(vendor) = vendor::built_in(name) else {
+        let Some(vendor) = registry::vendor_of(name, self) else {
             let variable = self.key_variable.as_deref();
             if self.key.is_none() {
                 self.key = variable.and_then(lookup).map(|value| Secret::new(&value));

@@ -52,13 +52,14 @@ impl Calls {
         self.calls.is_empty()
     }
 
-    /// Takes a fragment, and appends what grew by it.
+    /// Takes a fragment of the call with this index, if it has one, and appends what grew by it.
     ///
     /// # Errors
     /// When the arguments are neither text nor an object.
     pub(crate) fn take(
         &mut self,
         fragment: &Fragment<'_>,
+        index: Option<i64>,
         around: &mut dyn Surroundings,
         out: &mut Vec<Delta>,
     ) -> Result<(), Fault> {
@@ -68,9 +69,9 @@ impl Calls {
             Some(raw) => text_of(raw)?,
             None => Cow::Borrowed(""),
         };
-        let number = self.find(fragment, name).unwrap_or_else(|| {
+        let number = self.find(fragment, index, name).unwrap_or_else(|| {
             self.calls.push(Call {
-                index: fragment.index,
+                index,
                 provider_id: String::new(),
                 id: around.mint(),
                 name: String::new(),
@@ -100,13 +101,10 @@ impl Calls {
     ///    vendor gives every call the same index.
     /// 2. Without an index a known id decides, and an unknown one begins a call.
     /// 3. With neither, a name begins a call, and anything else belongs to the last one.
-    fn find(&self, fragment: &Fragment<'_>, name: &str) -> Option<usize> {
+    fn find(&self, fragment: &Fragment<'_>, index: Option<i64>, name: &str) -> Option<usize> {
         let id = fragment.id.as_deref().unwrap_or_default();
-        if fragment.index.is_some() {
-            let found = self
-                .calls
-                .iter()
-                .rposition(|call| call.index == fragment.index)?;
+        if index.is_some() {
+            let found = self.calls.iter().rposition(|call| call.index == index)?;
             let call = self.calls.get(found)?;
             let other = !name.is_empty()
                 && !id.is_empty()

@@ -165,6 +165,11 @@ impl Assembler {
         for choice in chunk.choices.iter().flatten().filter(first) {
             if let Some(said) = choice.delta.as_ref().or(choice.message.as_ref()) {
                 self.take_said(said, out)?;
+                for (fragment, number) in said.tool_calls.iter().flatten().zip(0..) {
+                    // In one piece, each is a call of its own, whatever its id.
+                    let index = choice.delta.is_none().then_some(number).or(fragment.index);
+                    self.calls.take(fragment, index, &mut self.around, out)?;
+                }
             }
             let probabilities = choice
                 .logprobs
@@ -200,9 +205,6 @@ impl Assembler {
         if let Some(refusal) = said.refusal.as_deref().filter(|text| !text.is_empty()) {
             self.refused = true;
             self.grow(Kind::Text, refusal, out);
-        }
-        for fragment in said.tool_calls.iter().flatten() {
-            self.calls.take(fragment, &mut self.around, out)?;
         }
         if let Some(annotations) = said.annotations.filter(|raw| !is_empty(raw)) {
             self.extras.annotations = Some(annotations.to_owned());

@@ -1,0 +1,91 @@
+"""Starts the upstream and the server under test, and asks both."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+READY = re.compile(r"runwire listening on (\S+)")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Upstream:
+    """The checking upstream."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+    @classmethod
+    def start(cls, kit: Path) -> Upstream:
+        port = free_port()
+        process = subprocess.Popen(
+            [sys.executable, str(kit / "upstream_check.py"), "--port", str(port)],
+            stdout=subprocess.DEVNULL,
+            # It complains of clients that hang up, which many cells are about.
+            stderr=subprocess.DEVNULL,
+        )
+        upstream = cls(process, f"http://127.0.0.1:{port}")
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            try:
+                upstream.ask("health")
+                return upstream
+            except OSError:
+                if process.poll() is not None:
+                    break
+                time.sleep(0.2)
+        process.kill()
+        raise SystemExit("the upstream does not start")
+
+    def ask(self, what: str) -> object:
+        with urllib.request.urlopen(f"{self.url}/__kit/{what}", timeout=30) as answer:
+            return json.load(answer)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@dataclass
+class Server:
+    """The server under test, with providers that point at the upstream."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    @classmethod
+    def start(cls, config: str) -> Server:
+        file = Path(tempfile.mkdtemp(prefix="runwire-kit-")) / "runwire.toml"
+        file.write_text(config)
+        process = subprocess.Popen(
+            [os.environ["RUNWIRE_BIN"], "serve", "--config", str(file), "--listen", "127.0.0.1:0"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "KIT_KEY": "sk-kit-0123456789abcdef"},
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            if ready := READY.search(line):
+                return cls(process, ready[1])
+        raise SystemExit("the server does not start")
+
+    def stop(self) -> str:
+        """Stops it and returns the rest of its log."""
+        self.process.terminate()
+        _, log = self.process.communicate(timeout=60)
+        return log
