@@ -9,7 +9,6 @@ use crate::{
     provider::{
         Providers,
         settings::{ProviderSettings, Settings, Timeouts},
-        vendor,
     },
 };
 
@@ -32,12 +31,6 @@ pub(super) fn build(config: &Config, environment: &Environment) -> Result<Provid
     Providers::new(&settings).map_err(AppError::Providers)
 }
 
-/// A kind may be a vendor's name, too: what counts is the protocol that it speaks.
-fn protocol(kind: &str) -> String {
-    let vendor = vendor::BUILT_IN.iter().find(|vendor| vendor.name == kind);
-    vendor.map_or(kind, |vendor| vendor.kind).to_owned()
-}
-
 fn settings(provider: &config::Provider) -> Result<ProviderSettings, AppError> {
     let script = match &provider.script {
         None => None,
@@ -50,7 +43,7 @@ fn settings(provider: &config::Provider) -> Result<ProviderSettings, AppError> {
         }
     };
     Ok(ProviderSettings {
-        kind: provider.kind.as_deref().map(protocol),
+        kind: provider.kind.clone(),
         base_url: provider.base_url.clone(),
         key_variable: provider.api_key_env.clone(),
         key: provider.api_key.clone(),
