@@ -26,6 +26,11 @@ pub mod registry;
 mod script;
 pub mod settings;
 pub mod sse;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the providers that need tokens come next")
+)]
+mod token;
 #[cfg(test)]
 mod upstream;
 pub mod vendor;
