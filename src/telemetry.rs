@@ -1,6 +1,8 @@
 //! The log: on standard error, as text for people or JSON for machines. It never holds prompts, keys or
 //! tool arguments; what is logged are names, ids, sizes, codes and times.
 
+use std::io::{IsTerminal, stderr};
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{self, LogFormat};
@@ -23,7 +25,9 @@ pub enum TelemetryError {
 pub fn init(log: &config::Log) -> Result<(), TelemetryError> {
     let filter = EnvFilter::builder().parse(&log.filter)?;
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    let layer = fmt::layer()
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal());
     match log.format {
         LogFormat::Text => registry.with(layer.with_target(false)).try_init()?,
         LogFormat::Json => registry
