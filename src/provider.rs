@@ -9,6 +9,7 @@
 //! A vendor that speaks the OpenAI protocol is one row in [`vendor`]; a protocol is a folder of pure
 //! functions and one line in [`registry`].
 
+pub mod anthropic;
 mod auth;
 mod date;
 mod endpoint;

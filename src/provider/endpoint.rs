@@ -152,7 +152,8 @@ impl Endpoint {
 
     async fn ask_models(&self, path: &str) -> Result<Vec<ModelInfo>, Fault> {
         let until = Until::whole(Instant::now(), &self.timeouts);
-        let request = self.request(Method::GET, path, Bytes::new())?;
+        let mut request = self.request(Method::GET, path, Bytes::new())?;
+        request.headers_mut().extend(self.protocol.models_headers());
         let mut response = self.finish_and_send(request, until).await?;
         let limits = self.client.limits();
         if !response.status.is_success() {

@@ -9,7 +9,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 /// The members of an object in their order.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// A key, borrowed where it has no escapes.
 #[derive(Deserialize)]

@@ -170,6 +170,11 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
     /// Where models are listed, below the base URL; `None` when the vendor cannot list.
     fn models_path(&self) -> Option<&'static str>;
 
+    /// Headers that the list of models wants.
+    fn models_headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        Vec::new()
+    }
+
     /// Reads a list of models. `provider` is the first half of their names.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    anthropic,
     auth::{Anonymous, Authorize, KeyHeader, Missing},
     endpoint::{Adapter, Endpoint, parse_headers},
     http::Client,
@@ -18,7 +19,11 @@ use super::{
 use crate::domain::{fault::Fault, secret::Secret};
 
 /// The protocols, by the name they have in the configuration.
-const KINDS: &[(&str, Build)] = &[("openai", openai::build), ("script", script::build)];
+const KINDS: &[(&str, Build)] = &[
+    ("anthropic", anthropic::build),
+    ("openai", openai::build),
+    ("script", script::build),
+];
 
 /// Builds a provider of one kind.
 type Build = fn(&mut Parts<'_>) -> Result<Arc<dyn Adapter>, String>;

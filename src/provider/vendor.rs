@@ -32,6 +32,15 @@ pub enum Key {
 
 /// The vendors that are built in, by name.
 pub const BUILT_IN: &[Vendor] = &[
+    // https://platform.claude.com/docs/en/api/overview
+    Vendor {
+        name: "anthropic",
+        kind: "anthropic",
+        base_url: "https://api.anthropic.com",
+        base_url_variable: Some("ANTHROPIC_BASE_URL"),
+        key: Key::Needed("ANTHROPIC_API_KEY"),
+        quirks: Quirks::COMPATIBLE,
+    },
     // https://docs.lmstudio.ai/developer/openai-compat
     Vendor {
         name: "lmstudio",
