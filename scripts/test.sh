@@ -14,7 +14,7 @@ contract() {
 # The Python tests talk to the real server, so they come after the build.
 python_tests() {
   venv python --editable 'clients/python[dev]' || return
-  (cd clients/python && RUNWIRE_BIN="$TOP/target/debug/runwire" "$TOP/.tools/python/bin/python" -m pytest -q -ra)
+  (cd clients/python && RUNWIRE_BIN="$TOP/target/debug/runwire" "$TOP/.tools/python/bin/python" -m pytest -ra)
 }
 
 suite 'contract' exit contract
