@@ -36,8 +36,31 @@ pub use tokens::{Token, hash_of, new_token};
 
 use crate::domain::{principal::Principal, secret::Secret};
 
-/// The kinds of providers that this build knows, for `providers.NAME.kind`.
-pub const PROVIDER_KINDS: &[&str] = &["openai", "ollama", "lmstudio", "script"];
+/// The kinds of providers that this build knows, for `providers.NAME.kind`: protocols, and vendors that
+/// are known by name.
+pub const PROVIDER_KINDS: &[&str] = &[
+    "anthropic",
+    "cerebras",
+    "crusoe",
+    "deepseek",
+    "edenai",
+    "featherless",
+    "fireworks",
+    "groq",
+    "huggingface",
+    "inception",
+    "lmstudio",
+    "nebius",
+    "ollama",
+    "openai",
+    "openrouter",
+    "requesty",
+    "sambanova",
+    "script",
+    "together",
+    "tongyi",
+    "xai",
+];
 
 section! {
     /// The whole configuration.
@@ -48,8 +71,8 @@ section! {
         auth: Auth = Auth::default(),
         /// Where runs are kept.
         store: Store = Store::default(),
-        /// Model vendors, by the name that stands before the colon of a model. `openai`, `ollama`,
-        /// `lmstudio` and `script` are there without being configured.
+        /// Model vendors, by the name that stands before the colon of a model. Those that
+        /// `docs/providers.md` lists are there without being configured.
         providers: BTreeMap<String, Provider> = BTreeMap::new(),
         /// Names of models.
         models: Models = Models::default(),
@@ -167,8 +190,8 @@ section! {
 section! {
     /// A model vendor.
     pub Provider {
-        /// The protocol: `openai` (and whatever speaks it), `ollama`, `lmstudio`, `script`. Unset: the
-        /// name of the provider.
+        /// A vendor that is known by name, or a protocol: `openai` for whatever speaks it, `script` to
+        /// play a file. Unset: the name of the provider. `docs/providers.md` lists them.
         kind: Option<String> = None,
         /// Where its API is. Unset: where the vendor has it.
         base_url: Option<String> = None,
@@ -180,6 +203,11 @@ section! {
         headers: BTreeMap<String, String> = BTreeMap::new(),
         /// Merged into each request's JSON before the caller's own provider options.
         options: BTreeMap<String, serde_json::Value> = BTreeMap::new(),
+        /// What only some kinds know, such as an API version or a region: `docs/providers.md` says which.
+        parameters: BTreeMap<String, String> = BTreeMap::new(),
+        /// An HTTP proxy through which it is asked, such as `http://proxy:3128`. None is taken from the
+        /// environment.
+        proxy: Option<String> = None,
         /// Time to connect.
         connect_timeout: Duration = Duration::from_secs(5),
         /// Time from the request to the first byte of the answer.

@@ -53,7 +53,8 @@ fn settings(provider: &config::Provider) -> Result<ProviderSettings, AppError> {
             .map(|(name, value)| (name.clone(), Secret::new(value)))
             .collect(),
         options: options(&provider.options),
-        parameters: BTreeMap::new(),
+        parameters: provider.parameters.clone(),
+        proxy: provider.proxy.clone(),
         timeouts: Some(Timeouts {
             connect: provider.connect_timeout,
             first_byte: provider.first_byte_timeout,
@@ -74,4 +75,20 @@ fn options(options: &BTreeMap<String, serde_json::Value>) -> Option<JsonText> {
     // A map of JSON values is a JSON object.
     let text = serde_json::to_string(options).ok()?;
     JsonText::parse_object(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::provider::{registry, vendor};
+
+    #[test]
+    fn the_configuration_knows_every_vendor_and_every_protocol() {
+        let vendors = vendor::BUILT_IN.iter().map(|vendor| vendor.name);
+        let known: BTreeSet<&str> = vendors.chain(registry::kinds()).collect();
+        let configurable: BTreeSet<&str> = config::PROVIDER_KINDS.iter().copied().collect();
+        assert_eq!(configurable, known);
+    }
 }

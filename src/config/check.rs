@@ -130,6 +130,16 @@ fn check_provider(name: &str, provider: &Provider, reading: &mut Reading) {
             "is an http or https URL with a host, without user, query and fragment",
         );
     }
+    if provider
+        .proxy
+        .as_deref()
+        .is_some_and(|url| !is_plain_url(url))
+    {
+        reading.report_at(
+            &at("proxy"),
+            "is an http or https URL with a host, without user, query and fragment",
+        );
+    }
     if let Some(variable) = &provider.api_key_env {
         if provider.api_key_file.is_some() {
             reading.report_at(&at("api_key_env"), "stands beside api_key_file: choose one");

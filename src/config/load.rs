@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Config, Environment, Provider, check,
+    Config, Environment, PROVIDER_KINDS, Provider, check,
     problem::{Origin, Problem, Problems},
     section::{Reading, Setting},
     tokens,
@@ -37,7 +37,7 @@ pub struct Layers {
     pub flags: Vec<Flag>,
 }
 
-/// A provider that is there without being configured.
+/// A provider whose variables are read here; those of the other vendors are read with their tables.
 struct BuiltIn {
     name: &'static str,
     key_variable: Option<&'static str>,
@@ -110,8 +110,8 @@ impl Config {
 
     /// Fills what the environment and other files hold. Paths are relative to the configuration's file.
     fn resolve(&mut self, base: &Path, environment: &Environment, reading: &mut Reading) {
-        for built_in in BUILT_IN {
-            self.providers.entry(built_in.name.to_owned()).or_default();
+        for name in PROVIDER_KINDS {
+            self.providers.entry((*name).to_owned()).or_default();
         }
         for (name, provider) in &mut self.providers {
             resolve_provider(name, provider, base, environment, reading);

@@ -41,7 +41,7 @@ fn the_defaults_need_no_configuration() {
     assert_eq!(config.tools.dead_after, Duration::from_secs(45));
     assert_eq!(config.store.data_dir, None);
     let names: Vec<_> = config.providers.keys().map(String::as_str).collect();
-    assert_eq!(names, ["lmstudio", "ollama", "openai", "script"]);
+    assert_eq!(names, PROVIDER_KINDS);
 }
 
 #[test]
@@ -172,10 +172,6 @@ fn keys_that_do_not_fit_each_other_are_refused() {
             "runwire.toml:1: providers.mine.base_url: a provider of kind \"openai\" needs it",
         ),
         (
-            "[providers.mine]\nbase_url = 'http://x'",
-            "runwire.toml:1: providers.mine.kind: \"mine\" is not one of openai, ollama, lmstudio, script",
-        ),
-        (
             "[providers.openai]\nbase_url = 'https://me:pw@x'",
             "runwire.toml:2: providers.openai.base_url: is an http or https URL with a host, without \
              user, query and fragment",
@@ -188,6 +184,15 @@ fn keys_that_do_not_fit_each_other_are_refused() {
     ] {
         refuses(text, expected);
     }
+}
+
+#[test]
+fn an_unknown_kind_is_refused_with_those_there_are() {
+    let known = PROVIDER_KINDS.join(", ");
+    refuses(
+        "[providers.mine]\nbase_url = 'http://x'",
+        &format!("runwire.toml:1: providers.mine.kind: \"mine\" is not one of {known}"),
+    );
 }
 
 #[test]

@@ -24,11 +24,15 @@ impl Client {
     /// and reads proxies from nowhere but the settings.
     ///
     /// # Errors
-    /// `INTERNAL` when the system offers no TLS roots.
-    pub(crate) fn new(connect: Duration, limits: Limits) -> Result<Self, Fault> {
+    /// `INVALID_REQUEST` when the proxy is no URL, `INTERNAL` when the system offers no TLS roots.
+    pub(crate) fn new(
+        connect: Duration,
+        limits: Limits,
+        proxy: Option<&str>,
+    ) -> Result<Self, Fault> {
         // Whoever came first has decided; all of this process use the same.
         let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let inner = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .user_agent(concat!("runwire/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(connect)
             .redirect(reqwest::redirect::Policy::none())
@@ -37,7 +41,13 @@ impl Client {
             .tcp_keepalive(Duration::from_secs(30))
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(256)
-            .http2_adaptive_window(true)
+            .http2_adaptive_window(true);
+        if let Some(proxy) = proxy {
+            let proxy = reqwest::Proxy::all(proxy)
+                .map_err(|_error| Fault::new(Reason::InvalidRequest, "proxy is no URL"))?;
+            builder = builder.proxy(proxy);
+        }
+        let inner = builder
             .build()
             .map_err(|_error| Fault::new(Reason::Internal, "cannot set up TLS for providers"))?;
         Ok(Self { inner, limits })

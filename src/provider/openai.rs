@@ -45,6 +45,35 @@ pub struct Quirks {
     pub think_tags: bool,
     /// The member in which the vendor wants the reasoning of earlier turns back. `None`: not at all.
     pub reasoning_back: Option<ReasoningField>,
+    /// Takes the names of authors. Where it does not, they are left out.
+    pub names: bool,
+    /// How thinking is asked for.
+    pub thinking: Thinking,
+    /// How an output schema is asked for.
+    pub schema: Schema,
+}
+
+/// How vendors are told how hard to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thinking {
+    /// `reasoning_effort`. A budget is left out.
+    Effort,
+    /// `reasoning_effort`, and `thinking` to switch it off.
+    DeepSeek,
+    /// `reasoning_effort`, or `reasoning.max_tokens` for a budget.
+    OpenRouter,
+    /// `enable_thinking`, with `thinking_budget`: there are no efforts.
+    Qwen,
+}
+
+/// How vendors are told of an output schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// `response_format` takes it, and the answer conforms.
+    Native,
+    /// `response_format` promises JSON and nothing more: the schema is told in words, by a message of
+    /// the system before all others.
+    Described,
 }
 
 /// What vendors call the reasoning of an assistant's message.
@@ -65,6 +94,9 @@ impl Quirks {
         max_effort: "max",
         think_tags: true,
         reasoning_back: None,
+        names: true,
+        thinking: Thinking::Effort,
+        schema: Schema::Native,
     };
 
     /// A server that says it is compatible: the older words, which all of them know.
@@ -75,6 +107,9 @@ impl Quirks {
         max_effort: "high",
         think_tags: true,
         reasoning_back: None,
+        names: true,
+        thinking: Thinking::Effort,
+        schema: Schema::Native,
     };
 }
 

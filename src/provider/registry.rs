@@ -119,8 +119,19 @@ impl Parts<'_> {
             authorize,
             headers,
             timeouts: self.timeouts,
-            client: self.clients.get(self.timeouts.connect)?,
+            client: self.client()?,
         }))
+    }
+}
+
+impl Parts<'_> {
+    /// What connects to it, and to whoever gives out its tokens.
+    ///
+    /// # Errors
+    /// When the proxy is no URL, or there is no TLS.
+    pub(crate) fn client(&mut self) -> Result<Client, String> {
+        self.clients
+            .get(self.timeouts.connect, self.settings.proxy.as_deref())
     }
 }
 
@@ -128,17 +139,18 @@ impl Parts<'_> {
 #[derive(Debug)]
 struct Clients {
     limits: Limits,
-    made: HashMap<Duration, Client>,
+    made: HashMap<(Duration, Option<String>), Client>,
 }
 
 impl Clients {
-    fn get(&mut self, connect: Duration) -> Result<Client, String> {
-        if let Some(client) = self.made.get(&connect) {
+    fn get(&mut self, connect: Duration, proxy: Option<&str>) -> Result<Client, String> {
+        let key = (connect, proxy.map(str::to_owned));
+        if let Some(client) = self.made.get(&key) {
             return Ok(client.clone());
         }
         let client =
-            Client::new(connect, self.limits).map_err(|fault| fault.message.into_owned())?;
-        self.made.insert(connect, client.clone());
+            Client::new(connect, self.limits, proxy).map_err(|fault| fault.message.into_owned())?;
+        self.made.insert(key, client.clone());
         Ok(client)
     }
 }

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    registry,
-    vendor::{self, Key},
-};
+use super::{registry, vendor};
 use crate::domain::{json::JsonText, model::ModelRef, secret::Secret};
 
 /// All providers, and what holds for each of them unless it says otherwise.
@@ -61,6 +58,8 @@ pub struct ProviderSettings {
     pub options: Option<JsonText>,
     /// What only some protocols know: an API version, a region, a project, a deployment.
     pub parameters: BTreeMap<String, String>,
+    /// The URL of an HTTP proxy through which it is asked.
+    pub proxy: Option<String>,
     /// Time-outs of its own.
     pub timeouts: Option<Timeouts>,
     /// For kind `script`: the text of the script in place of the embedded one.
@@ -81,16 +80,22 @@ impl ProviderSettings {
         if self.base_url.is_none() {
             self.base_url = vendor.base_url_variable.and_then(lookup);
         }
-        if self.key_variable.is_none() {
-            self.key_variable = match vendor.key {
-                Key::None => None,
-                Key::Optional(variable) | Key::Needed(variable) => Some(variable.to_owned()),
-            };
-        }
+        let variables = match &self.key_variable {
+            Some(variable) => vec![variable.clone()],
+            None => vendor
+                .key
+                .variables()
+                .iter()
+                .map(|&v| v.to_owned())
+                .collect(),
+        };
         if self.key.is_none() {
-            let variable = self.key_variable.as_deref();
-            self.key = variable.and_then(lookup).map(|value| Secret::new(&value));
+            let found = variables.iter().find_map(|variable| lookup(variable));
+            self.key = found.map(|value| Secret::new(&value));
         }
+        // Whoever gives a key wants to hear when the vendor does not answer.
+        self.implied &= self.key.is_none();
+        self.key_variable = variables.into_iter().next();
     }
 }
 
@@ -186,11 +191,21 @@ mod tests {
         let settings = Settings::default().with_environment(environment);
         let openai = &settings.providers["openai"];
         assert_eq!(openai.key, Some(Secret::new("sk-1")));
-        assert!(openai.implied);
+        assert!(!openai.implied);
+        assert!(settings.providers["lmstudio"].implied);
         assert_eq!(
             settings.providers["ollama"].base_url.as_deref(),
             Some("http://gpu:11434")
         );
+    }
+
+    #[test]
+    fn a_key_is_found_under_each_of_its_names_and_asked_for_under_the_first() {
+        let settings = Settings::default()
+            .with_environment(|name| (name == "TONGYI_API_KEY").then(|| "k".to_owned()));
+        let tongyi = &settings.providers["tongyi"];
+        assert_eq!(tongyi.key, Some(Secret::new("k")));
+        assert_eq!(tongyi.key_variable.as_deref(), Some("DASHSCOPE_API_KEY"));
     }
 
     #[test]

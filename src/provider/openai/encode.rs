@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use super::{
-    FAMILY, OpenAi,
+    FAMILY, OpenAi, Quirks, Schema, Thinking,
     strict::is_strict,
     wire::{
-        Body, Function, JsonSchema, NamedFunction, ResponseFormat, StreamOptions, Tool, ToolChoice,
+        Body, Budget, Content, Function, JsonSchema, Message, NamedFunction, ResponseFormat,
+        StreamOptions, Switch, Tool, ToolChoice,
     },
 };
 use crate::{
@@ -42,16 +43,21 @@ pub(crate) fn encode(vendor: &OpenAi, call: Call<'_>) -> Result<Encoded, Fault> 
     let streamed = call.answer == Answer::Streamed;
     let has_tools = !tools.is_empty();
     let (limit, new_name) = (options.max_output_tokens, quirks.max_completion_tokens);
+    let mut messages = messages::encode(&request.messages, quirks, &names)?;
+    if let (Schema::Described, Some(schema)) = (quirks.schema, &options.output_schema) {
+        messages.insert(0, described(schema));
+    }
+    let thinking = Thought::of(quirks, options);
     let body = Body {
         model: &call.model.model,
-        messages: messages::encode(&request.messages, quirks, &names)?,
+        messages,
         tool_choice: encode_choice(&options.tool_choice, &names).filter(|_| has_tools),
         parallel_tool_calls: options.parallel_tool_calls.filter(|_| has_tools),
         tools,
         response_format: options
             .output_schema
             .as_ref()
-            .map(encode_format)
+            .map(|schema| encode_format(schema, quirks.schema))
             .transpose()?,
         max_completion_tokens: limit.filter(|_| new_name),
         max_tokens: limit.filter(|_| !new_name),
@@ -60,14 +66,11 @@ pub(crate) fn encode(vendor: &OpenAi, call: Call<'_>) -> Result<Encoded, Fault> 
         top_k: options.top_k.filter(|_| quirks.top_k),
         seed: options.seed,
         stop: &options.stop_sequences,
-        reasoning_effort: options.reasoning_effort.map(|effort| match effort {
-            ReasoningEffort::None => "none",
-            ReasoningEffort::Minimal => "minimal",
-            ReasoningEffort::Low => "low",
-            ReasoningEffort::Medium => "medium",
-            ReasoningEffort::High => "high",
-            ReasoningEffort::Max => quirks.max_effort,
-        }),
+        reasoning_effort: thinking.effort,
+        thinking: thinking.switch,
+        reasoning: thinking.budget,
+        enable_thinking: thinking.enabled,
+        thinking_budget: thinking.tokens,
         stream: streamed,
         stream_options: (streamed && quirks.stream_usage).then_some(StreamOptions {
             include_usage: true,
@@ -121,15 +124,73 @@ fn encode_choice<'a>(choice: &'a Choice, names: &PlainNames<'_>) -> Option<ToolC
     }
 }
 
-fn encode_format(schema: &JsonText) -> Result<ResponseFormat<'_>, Fault> {
-    Ok(ResponseFormat {
-        kind: "json_schema",
-        json_schema: JsonSchema {
-            name: "answer",
-            schema: schema.to_raw().map_err(|_error| unwritable())?,
-            strict: is_strict(schema.as_str()),
+fn encode_format(schema: &JsonText, how: Schema) -> Result<ResponseFormat<'_>, Fault> {
+    Ok(match how {
+        Schema::Described => ResponseFormat::JsonObject,
+        Schema::Native => ResponseFormat::JsonSchema {
+            json_schema: JsonSchema {
+                name: "answer",
+                schema: schema.to_raw().map_err(|_error| unwritable())?,
+                strict: is_strict(schema.as_str()),
+            },
         },
     })
+}
+
+/// What the model is told of a schema that the vendor does not take.
+fn described(schema: &JsonText) -> Message<'_> {
+    let text = format!(
+        "Answer with one JSON object and nothing else. It must conform to this JSON Schema: {}",
+        schema.as_str()
+    );
+    Message::new("system", Content::Text(text.into()))
+}
+
+/// How thinking is asked for, in all the ways there are.
+#[derive(Default)]
+struct Thought {
+    effort: Option<&'static str>,
+    switch: Option<Switch>,
+    budget: Option<Budget>,
+    enabled: Option<bool>,
+    tokens: Option<u64>,
+}
+
+impl Thought {
+    fn of(quirks: &Quirks, options: &Options) -> Self {
+        let effort = options.reasoning_effort;
+        let word = effort.map(|effort| match effort {
+            ReasoningEffort::None => "none",
+            ReasoningEffort::Minimal => "minimal",
+            ReasoningEffort::Low => "low",
+            ReasoningEffort::Medium => "medium",
+            ReasoningEffort::High => "high",
+            ReasoningEffort::Max => quirks.max_effort,
+        });
+        let tokens = options.max_reasoning_tokens;
+        match (quirks.thinking, tokens) {
+            (Thinking::DeepSeek, _) if effort == Some(ReasoningEffort::None) => Self {
+                switch: Some(Switch { kind: "disabled" }),
+                ..Self::default()
+            },
+            (Thinking::OpenRouter, Some(max_tokens)) => Self {
+                budget: Some(Budget { max_tokens }),
+                ..Self::default()
+            },
+            (Thinking::Qwen, _) => Self {
+                enabled: match effort {
+                    Some(effort) => Some(effort != ReasoningEffort::None),
+                    None => tokens.map(|_| true),
+                },
+                tokens: tokens.filter(|_| effort != Some(ReasoningEffort::None)),
+                ..Self::default()
+            },
+            (Thinking::Effort | Thinking::DeepSeek | Thinking::OpenRouter, _) => Self {
+                effort: word,
+                ..Self::default()
+            },
+        }
+    }
 }
 
 fn unwritable() -> Fault {

@@ -53,12 +53,39 @@ pub(crate) struct Body<'a> {
     /// How hard to think.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_effort: Option<&'static str>,
+    /// Whether to think, as DeepSeek has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<Switch>,
+    /// How much to think, as OpenRouter has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Budget>,
+    /// Whether to think, as Qwen has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_thinking: Option<bool>,
+    /// How much to think, as Qwen has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking_budget: Option<u64>,
     /// Whether the answer is streamed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stream: bool,
     /// What a stream brings beside the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_options: Option<StreamOptions>,
+}
+
+/// A switch.
+#[derive(Serialize)]
+pub(crate) struct Switch {
+    /// `disabled`: on is the default.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+}
+
+/// A budget of thinking.
+#[derive(Serialize)]
+pub(crate) struct Budget {
+    /// In tokens.
+    pub max_tokens: u64,
 }
 
 /// What a stream brings beside the answer.
@@ -236,12 +263,15 @@ pub(crate) struct NamedFunction<'a> {
 
 /// The shape of the answer.
 #[derive(Serialize)]
-pub(crate) struct ResponseFormat<'a> {
-    /// `json_schema`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The schema.
-    pub json_schema: JsonSchema<'a>,
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ResponseFormat<'a> {
+    /// By a schema.
+    JsonSchema {
+        /// The schema.
+        json_schema: JsonSchema<'a>,
+    },
+    /// Any JSON object.
+    JsonObject,
 }
 
 /// A schema for the answer.

@@ -107,7 +107,7 @@ impl<'a> Encoder<'a, '_> {
             }
         }
         let mut encoded = WireMessage::new(role, content_of(parts));
-        encoded.name = message.name.as_deref().and_then(plain_name);
+        encoded.name = self.name_of(message);
         self.out.push(encoded);
         Ok(())
     }
@@ -143,7 +143,7 @@ impl<'a> Encoder<'a, '_> {
             return;
         }
         encoded.content = (!parts.is_empty()).then(|| content_of(parts));
-        encoded.name = message.name.as_deref().and_then(plain_name);
+        encoded.name = self.name_of(message);
         if !reasoning.is_empty() {
             match self.quirks.reasoning_back {
                 Some(ReasoningField::ReasoningContent) => {
@@ -204,6 +204,11 @@ impl<'a> Encoder<'a, '_> {
         }
     }
 
+    fn name_of(&self, message: &Message) -> Option<Text<'a>> {
+        let name = message.name.as_deref().filter(|_| self.quirks.names)?;
+        plain_name(name)
+    }
+
     fn id_of(&self, id: &'a CallId) -> &'a str {
         self.ids.get(id).copied().unwrap_or_else(|| id.as_str())
     }
@@ -231,7 +236,7 @@ fn result_text(result: &ToolResult) -> Text<'_> {
 }
 
 /// A name as OpenAI takes it: at most 64 of `a-z A-Z 0-9 _ -`, others replaced.
-fn plain_name(name: &str) -> Option<Text<'_>> {
+fn plain_name<'a>(name: &str) -> Option<Text<'a>> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let cut = name.chars().take(64);
     let name: String = cut.map(|c| if plain(c) { c } else { '_' }).collect();
