@@ -56,6 +56,12 @@ async fn serve(args: &ServeArgs, environment: Environment) -> ExitCode {
     if let Err(error) = telemetry::init(&config.log) {
         return fail(&error, EXIT_USAGE);
     }
+    if let Some(folder) = &config.store.data_dir
+        && let Err(error) = std::fs::create_dir_all(folder)
+    {
+        // The store in memory keeps nothing there.
+        tracing::warn!(folder = %folder.display(), %error, "no data directory");
+    }
     match app::serve(&config, &layers.environment).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),

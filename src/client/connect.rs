@@ -134,9 +134,18 @@ impl Client {
     /// A client of a server at the other end of `io`, such as one in this process. There is one
     /// connection, and when it ends there is no other.
     pub fn in_process(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        let mut io = Some(TokioIo::new(io));
+        let mut io = Some(io);
+        Self::over(move || io.take())
+    }
+
+    /// A client that gets each of its connections from `connect`: whenever the one before has ended,
+    /// until there are no more.
+    pub fn over<IO>(mut connect: impl FnMut() -> Option<IO> + Send + 'static) -> Self
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let connector = tower::service_fn(move |_| {
-            let io = io.take();
+            let io = connect().map(TokioIo::new);
             async move { io.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
         });
         let endpoint = tuned(Endpoint::from_static("http://in-process"));
