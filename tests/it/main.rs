@@ -13,6 +13,7 @@ mod architecture;
 mod attach;
 mod auth;
 mod bad_input;
+mod cli;
 mod client;
 mod completion;
 mod deadline;
