@@ -18,6 +18,7 @@ mod show;
 mod tests;
 mod tokens;
 mod tree;
+mod unit;
 
 use std::{
     collections::BTreeMap,
@@ -31,8 +32,9 @@ pub use load::{Flag, Layers};
 pub use problem::{Origin, Problem, Problems};
 
 use section::section;
-pub use setting::{AuthMode, LogFormat, Size, StoreKind, parse_duration};
+pub use setting::{AuthMode, LogFormat, StoreKind};
 pub use tokens::{Token, hash_of, new_token};
+pub use unit::{Size, parse_duration};
 
 use crate::domain::{principal::Principal, secret::Secret};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{AuthMode, Config, PROVIDER_KINDS, Provider, section::Reading, setting::Size};
+use super::{AuthMode, Config, PROVIDER_KINDS, Provider, section::Reading, unit::Size};
 use crate::domain::model::ModelRef;
 
 /// Checks across keys, and reports all that does not fit.

@@ -5,28 +5,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use super::{
     section::{Field, Reading, Setting, Shown, table_of},
     tree::{Node, Value},
+    unit::{Size, parse_duration, parse_size, show_duration, show_size},
 };
-
-/// A size in bytes, written `"256KiB"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(pub u64);
-
-impl Size {
-    /// So many KiB.
-    pub const fn kib(count: u64) -> Self {
-        Self(count << 10)
-    }
-
-    /// So many MiB.
-    pub const fn mib(count: u64) -> Self {
-        Self(count << 20)
-    }
-
-    /// The bytes, for what is counted in memory.
-    pub fn bytes(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}
 
 /// Implements [`Setting`] for a value that is written as a string and parsed by `$parse`.
 macro_rules! written_as_text {
@@ -374,63 +354,4 @@ fn bare_key(key: &str) -> String {
     } else {
         literal(key)
     }
-}
-
-/// Splits `30s` into its number and its unit.
-fn split_unit(text: &str) -> Option<(u64, &str)> {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let number = text.strip_suffix(unit)?;
-    Some((number.parse().ok()?, unit))
-}
-
-/// A whole number and a unit of `ms`, `s`, `m`, `h`.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let (number, unit) = split_unit(text)?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return None,
-    };
-    // At most a century, so that no sum of durations overflows.
-    let most = 100 * 365 * 24 * 3_600_000;
-    number
-        .checked_mul(millis)
-        .filter(|millis| *millis <= most)
-        .map(Duration::from_millis)
-}
-
-fn show_duration(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    [(3_600_000, "h"), (60_000, "m"), (1_000, "s")]
-        .into_iter()
-        .find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit))
-        .map_or_else(
-            || format!("{millis}ms"),
-            |(unit, name)| format!("{}{name}", millis / unit),
-        )
-}
-
-/// A whole number and a unit of `B`, `KiB`, `MiB`, `GiB`.
-fn parse_size(text: &str) -> Option<Size> {
-    let (number, unit) = split_unit(text)?;
-    let bytes = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(bytes).map(Size)
-}
-
-fn show_size(size: Size) -> String {
-    [(30, "GiB"), (20, "MiB"), (10, "KiB")]
-        .into_iter()
-        .find(|(shift, _)| size.0 > 0 && size.0.is_multiple_of(1 << shift))
-        .map_or_else(
-            || format!("{}B", size.0),
-            |(shift, name)| format!("{}{name}", size.0 >> shift),
-        )
 }

@@ -2,6 +2,7 @@
 //! not show.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     process::{Output, Stdio},
@@ -104,13 +105,16 @@ fn matches(pattern: &str, text: &str) -> bool {
     true
 }
 
+/// A command and what it prints.
+type Example<'a> = (&'a str, Vec<&'a str>);
+
 /// The examples: the word behind `console`, and commands with what they print.
-fn examples(document: &str) -> Vec<(&str, Vec<(&str, Vec<&str>)>)> {
+fn examples(document: &str) -> Vec<(&str, Vec<Example<'_>>)> {
     let mut examples = Vec::new();
     for block in document.split("\n```console").skip(1) {
         let (kind, rest) = block.split_once('\n').unwrap();
         let (body, _) = rest.split_once("\n```").unwrap();
-        let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut commands: Vec<Example<'_>> = Vec::new();
         for line in body.lines() {
             match line.strip_prefix("$ ") {
                 Some(command) => commands.push((command, Vec::new())),
@@ -217,6 +221,18 @@ async fn a_missing_key_is_named_by_its_variable() {
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.contains("PROVIDER_CREDENTIALS_MISSING"), "{errors}");
     assert!(errors.contains("OPENAI_API_KEY"), "{errors}");
+}
+
+#[test]
+fn the_configuration_takes_the_kinds_that_can_be_built_and_no_other() {
+    let vendors = runwire::provider::vendor::BUILT_IN
+        .iter()
+        .map(|vendor| vendor.name);
+    let built: BTreeSet<&str> = runwire::provider::registry::kinds()
+        .chain(vendors)
+        .collect();
+    let taken: BTreeSet<&str> = runwire::config::PROVIDER_KINDS.iter().copied().collect();
+    assert_eq!(taken, built);
 }
 
 #[cfg(unix)]
