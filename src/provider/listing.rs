@@ -98,3 +98,151 @@ pub(crate) async fn list(
     list.unavailable.sort_by(|a, b| a.0.cmp(&b.0));
     list
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use futures_util::{FutureExt, future::BoxFuture, future::join_all};
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+    use crate::{
+        domain::completion::Request,
+        run::port::{Answer, ModelStream},
+    };
+
+    /// Lists one model after a while, and counts how often it was asked, and how many at a time.
+    struct Fake {
+        takes: Duration,
+        fails: bool,
+        asked: Arc<AtomicUsize>,
+        busy: Arc<(AtomicUsize, AtomicUsize)>,
+    }
+
+    impl Adapter for Fake {
+        fn call(self: Arc<Self>, _: ModelRef, _: Request, _: Answer) -> ModelStream {
+            stream::empty().boxed()
+        }
+
+        fn list(&self) -> BoxFuture<'_, Option<Result<Vec<ModelInfo>, Fault>>> {
+            async {
+                self.asked.fetch_add(1, Ordering::SeqCst);
+                let busy = self.busy.0.fetch_add(1, Ordering::SeqCst) + 1;
+                self.busy.1.fetch_max(busy, Ordering::SeqCst);
+                sleep(self.takes).await;
+                self.busy.0.fetch_sub(1, Ordering::SeqCst);
+                if self.fails {
+                    return Some(Err(fault::unreachable("gone")));
+                }
+                Some(Ok(vec![ModelInfo::named(model("p:m"))]))
+            }
+            .boxed()
+        }
+    }
+
+    #[derive(Default)]
+    struct World {
+        providers: BTreeMap<String, Listed>,
+        asked: Arc<AtomicUsize>,
+        busy: Arc<(AtomicUsize, AtomicUsize)>,
+    }
+
+    impl World {
+        fn with(mut self, name: &str, takes: Duration, fails: bool, implied: bool) -> Self {
+            let fake = Fake {
+                takes,
+                fails,
+                asked: Arc::clone(&self.asked),
+                busy: Arc::clone(&self.busy),
+            };
+            let listed = Listed::new(Arc::new(fake), implied);
+            self.providers.insert(name.to_owned(), listed);
+            self
+        }
+
+        async fn list(&self, only: Option<&str>) -> ModelList {
+            let aliases = [("best".to_owned(), model("p:m"))].into();
+            let only = only.map(str::to_owned);
+            list(&self.providers, &aliases, only, Listing::default()).await
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::SeqCst)
+        }
+    }
+
+    fn model(name: &str) -> ModelRef {
+        ModelRef::parse(name).unwrap()
+    }
+
+    const SOON: Duration = Duration::from_millis(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_is_kept_for_a_minute() {
+        let world = World::default().with("p", SOON, false, false);
+        for _ in 0..3 {
+            assert_eq!(world.list(None).await.models.len(), 1);
+        }
+        assert_eq!(world.asked(), 1);
+        advance(Duration::from_secs(61)).await;
+        world.list(None).await;
+        assert_eq!(world.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_at_the_same_time_share_one_question() {
+        let world = World::default().with("p", SOON, false, false);
+        join_all((0..10).map(|_| world.list(None))).await;
+        assert_eq!(world.asked(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_some_providers_are_asked_at_a_time() {
+        let world = (0..30).fold(World::default(), |world, number| {
+            world.with(&format!("p{number}"), SOON, false, false)
+        });
+        assert_eq!(world.list(None).await.models.len(), 30);
+        assert_eq!(world.busy.1.load(Ordering::SeqCst), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_cannot_be_asked_does_not_fail_the_others() {
+        let world = World::default()
+            .with("p", SOON, false, false)
+            .with("gone", SOON, true, false)
+            .with("slow", Duration::from_secs(3600), false, false)
+            .with("unused", SOON, true, true);
+        let list = world.list(None).await;
+        assert_eq!(list.models.len(), 1);
+        let unavailable: Vec<_> = list
+            .unavailable
+            .iter()
+            .map(|(name, fault)| (&**name, fault.reason))
+            .collect();
+        assert_eq!(
+            unavailable,
+            [
+                ("gone", Reason::ProviderUnavailable),
+                ("slow", Reason::ProviderTimeout)
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_is_asked_for_by_name_says_why_it_cannot_answer() {
+        let world = World::default().with("unused", SOON, true, true);
+        assert_eq!(world.list(Some("unused")).await.unavailable.len(), 1);
+        let nobody = world.list(Some("nobody")).await;
+        assert_eq!(nobody.unavailable[0].1.reason, Reason::ProviderNotFound);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn models_carry_their_aliases() {
+        let world = World::default().with("p", SOON, false, false);
+        assert_eq!(world.list(Some("p")).await.models[0].aliases, ["best"]);
+    }
+}

@@ -177,9 +177,9 @@ impl Protocol for OpenAi {
     }
 
     fn decode_models(&self, provider: &str, body: &[u8]) -> Result<Vec<ModelInfo>, Fault> {
-        let list: wire::Models<'_> = serde_json::from_slice(body)
+        let list: wire::response::Models<'_> = serde_json::from_slice(body)
             .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
-        let named = |model: &wire::Model<'_>| {
+        let named = |model: &wire::response::Model<'_>| {
             ModelInfo::named(ModelRef {
                 provider: provider.to_owned(),
                 model: model.id.to_string(),

@@ -230,11 +230,18 @@ fn build_one(parts: &mut Parts<'_>) -> Result<Arc<dyn Adapter>, String> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
+
     use super::*;
     use crate::{
-        domain::{fault::Reason, model::ModelRef},
+        domain::{
+            completion::Request,
+            fault::Reason,
+            message::{Message, Role},
+            model::ModelRef,
+        },
         provider::Providers,
-        run::port::Models,
+        run::port::{Answer, Models},
     };
 
     fn settings(name: &str, provider: ProviderSettings) -> Settings {
@@ -312,6 +319,22 @@ mod tests {
         let named: Vec<&str> = errors.iter().map(|error| &*error.provider).collect();
         assert_eq!(named, ["mind", "odd", "nobody"]);
         assert!(errors[0].problem.contains("openai"), "{}", errors[0]);
+    }
+
+    #[tokio::test]
+    async fn a_missing_key_is_named_by_its_variable_and_nothing_is_sent() {
+        let providers = Providers::new(&Settings::default().with_environment(|_| None)).unwrap();
+        let request = Request {
+            messages: vec![Arc::new(Message::text(Role::User, "hi"))],
+            tools: Arc::from([]),
+            options: Arc::default(),
+        };
+        let model = providers.resolve("openai:gpt-5").unwrap();
+        let end = providers.call(&model, request, Answer::Whole).next().await;
+        let fault = end.unwrap().unwrap_err();
+        assert_eq!(fault.reason, Reason::ProviderCredentialsMissing);
+        assert_eq!(fault.metadata["variable"], "OPENAI_API_KEY");
+        assert_eq!(fault.metadata["provider"], "openai");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::wire::Fragment;
+use super::wire::response::Fragment;
 use crate::domain::{
     completion::{Delta, Grown},
     fault::Fault,

@@ -1,22 +1,23 @@
 //! Reads answers. One assembler for streams and for whole answers: the latter are one large chunk.
 
+mod extras;
+
 use std::{borrow::Cow, sync::Arc};
 
-use serde::Serialize;
 use serde_json::value::RawValue;
 
+use self::extras::{Extras, is_empty, usage_of};
 use super::{
     Quirks,
     calls::{Calls, Surroundings},
     think::{Kind, Splitter},
-    wire::{Choice, Chunk, ContentPart, Said, Usage as WireUsage},
+    wire::response::{Choice, Chunk, ContentPart, Said},
 };
 use crate::{
     domain::{
         completion::{Completion, Delta, Grown},
         fault::{Fault, Reason},
         id::CallId,
-        json::JsonText,
         message::{Content, Message, Part, Role},
         model::{FinishReason, Usage},
         tool::ToolSpec,
@@ -104,35 +105,10 @@ struct Around {
     tools: Arc<[Arc<ToolSpec>]>,
 }
 
-/// What the provider says beside the answer.
-#[derive(Default, Serialize)]
-struct Extras {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system_fingerprint: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service_tier: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    citations: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotations: Option<Box<RawValue>>,
-    /// Of the content, all chunks joined.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    logprobs: Vec<Box<RawValue>>,
-}
-
 impl Assembler {
     /// For an answer of which nothing has come as yet.
     pub(crate) fn new(quirks: &Quirks, turn: Turn) -> Self {
-        let request_id = turn.headers.get("x-request-id");
-        let request_id = request_id
-            .and_then(|id| id.to_str().ok())
-            .map(str::to_owned);
+        let extras = Extras::new(&turn.headers);
         Self {
             around: Around {
                 places: Vec::new(),
@@ -147,10 +123,7 @@ impl Assembler {
             refused: false,
             finish: String::new(),
             usage: Usage::default(),
-            extras: Extras {
-                request_id,
-                ..Extras::default()
-            },
+            extras,
         }
     }
 
@@ -361,35 +334,6 @@ impl Surroundings for Around {
     }
 }
 
-impl Extras {
-    /// Remembers the first of each.
-    fn note(&mut self, chunk: &Chunk<'_>) {
-        for (slot, found) in [
-            (&mut self.id, chunk.id),
-            (&mut self.model, chunk.model),
-            (&mut self.system_fingerprint, chunk.system_fingerprint),
-            (&mut self.service_tier, chunk.service_tier),
-            (&mut self.citations, chunk.citations),
-        ] {
-            if slot.is_none()
-                && let Some(found) = found.filter(|raw| !is_empty(raw))
-            {
-                *slot = Some(found.to_owned());
-            }
-        }
-    }
-
-    fn to_json(&self) -> Option<JsonText> {
-        let text = serde_json::to_string(self).ok()?;
-        (text != "{}").then(|| JsonText::parse_object(&text).ok())?
-    }
-}
-
-/// Whether a value says nothing.
-fn is_empty(raw: &RawValue) -> bool {
-    matches!(raw.get(), "null" | "\"\"" | "[]" | "{}")
-}
-
 /// An error that came under a status of success.
 fn in_band(error: &RawValue, other: Reason) -> Fault {
     let wrapped = format!("{{\"error\":{}}}", error.get());
@@ -412,28 +356,5 @@ fn text_of(raw: &RawValue) -> Result<Cow<'_, str>, Fault> {
             Ok(Cow::Owned(texts))
         }
         _ => Ok(Cow::Borrowed("")),
-    }
-}
-
-/// Totals that include their parts. xAI counts reasoning beside the output, which its own total shows.
-fn usage_of(wire: &WireUsage) -> Usage {
-    let prompt = wire.prompt_tokens_details.unwrap_or_default();
-    let completion = wire.completion_tokens_details.unwrap_or_default();
-    let input = wire.prompt_tokens.unwrap_or(0);
-    let mut output = wire.completion_tokens.unwrap_or(0);
-    let reasoning = completion.reasoning_tokens.unwrap_or(0);
-    let beside = input.saturating_add(output).saturating_add(reasoning);
-    if reasoning > 0 && wire.total_tokens == Some(beside) {
-        output = output.saturating_add(reasoning);
-    }
-    Usage {
-        input_tokens: input,
-        cache_read_tokens: prompt
-            .cached_tokens
-            .or(wire.prompt_cache_hit_tokens)
-            .unwrap_or(0),
-        cache_write_tokens: prompt.cache_write_tokens.unwrap_or(0),
-        output_tokens: output,
-        reasoning_tokens: reasoning,
     }
 }

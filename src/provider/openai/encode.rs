@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{
     FAMILY, OpenAi, Quirks, Schema, Thinking,
     strict::is_strict,
-    wire::{
+    wire::request::{
         Body, Budget, Content, Function, JsonSchema, Message, NamedFunction, ResponseFormat,
         StreamOptions, Switch, Tool, ToolChoice,
     },

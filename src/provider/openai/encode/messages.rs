@@ -23,7 +23,7 @@ use crate::{
         names::PlainNames,
         openai::{
             FAMILY, Quirks, ReasoningField,
-            wire::{
+            wire::request::{
                 Content as WireContent, File, FunctionCall, ImageUrl, InputAudio,
                 Message as WireMessage, Part as WirePart, ToolCall,
             },
