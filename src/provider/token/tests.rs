@@ -179,7 +179,7 @@ async fn a_refusal_of_the_token_endpoint_is_one_of_the_credentials_and_quotes_no
         response("400 Bad Request", "", body).into_bytes(),
     )]])
     .await;
-    let client = Client::new(Duration::from_secs(5), Limits::default()).unwrap();
+    let client = Client::new(Duration::from_secs(5), Limits::default(), None).unwrap();
     let fault = post_form(
         &client,
         &upstream.url,
