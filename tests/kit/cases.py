@@ -110,12 +110,43 @@ ERRORS = {
 }
 
 # What a client must read as if nothing were the matter.
-LEGAL = (
-    "crlf cr comments pings sse_fields multiline no_space bom unknown_events split_utf8 coalesce gzip close "
-    "piece=1 piece=50 after_done no_done drip=3 ascii delay_ms=50 ttfb_ms=50 chunk_ms=2 no_eof=30000 "
-    "usage_inline usage_each null_usage role_each finish_empty no_index no_tool_id id_each dup_ids "
-    "one_chunk_tools interleave wrong_ct"
-).split()
+LEGAL = [
+    "crlf",
+    "cr",
+    "comments",
+    "pings",
+    "sse_fields",
+    "multiline",
+    "no_space",
+    "bom",
+    "unknown_events",
+    "split_utf8",
+    "coalesce",
+    "gzip",
+    "close",
+    "piece=1",
+    "piece=50",
+    "after_done",
+    "no_done",
+    "drip=3",
+    "ascii",
+    "delay_ms=50",
+    "ttfb_ms=50",
+    "chunk_ms=2",
+    "no_eof=30000",
+    "usage_inline",
+    "usage_each",
+    "null_usage",
+    "role_each",
+    "finish_empty",
+    "no_index",
+    "no_tool_id",
+    "id_each",
+    "dup_ids",
+    "one_chunk_tools",
+    "interleave",
+    "wrong_ct",
+]
 
 # What must be noticed: the reason in one piece (None: an answer without streams is not harmed), and streamed.
 BREAKING = {

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from cases import BREAKING, ERRORS, LEGAL, SCENARIOS, SHOWS_REASONING, TEXT, VENDORS, Case
 from google.rpc import error_details_pb2, status_pb2
-from servers import Server, Upstream
-
 from runwire.v1 import completion_service_pb2 as pb
 from runwire.v1 import completion_service_pb2_grpc as rpc
 from runwire.v1 import generation_pb2 as generation
 from runwire.v1 import message_pb2 as content
+
+from cases import BREAKING, ERRORS, LEGAL, SCENARIOS, SHOWS_REASONING, TEXT, VENDORS, Case
+from servers import Server, Upstream
 
 MODES = ("unary", "stream")
 # OpenAI again, with time-outs that a test can wait for.
@@ -144,9 +144,7 @@ def user(text: str, image: bool = False) -> content.Message:
 def results(message: content.Message) -> content.Message:
     parts = [
         content.Part(
-            tool_result=content.ToolResult(
-                call_id=part.tool_call.id, parts=[content.Part(text="18C, clear")]
-            )
+            tool_result=content.ToolResult(call_id=part.tool_call.id, parts=[content.Part(text="18C, clear")])
         )
         for part in message.parts
         if part.HasField("tool_call")
@@ -221,8 +219,7 @@ def cancel(stub: rpc.CompletionServiceStub, upstream: Upstream) -> None:
     stream.cancel()
     for _ in range(50):
         journal = upstream.ask("journal")
-        entries = journal["entries"] if isinstance(journal, dict) else journal
-        if any(entry.get("client_gone") for entry in entries if entry.get("scenario") == "long"):
+        if any(entry.get("client_gone") for entry in journal if entry.get("scenario") == "long"):
             return
         time.sleep(0.1)
     raise Wrong("the upstream still talks")
@@ -286,8 +283,7 @@ def main() -> int:
             "unary": "a prompt or a key" if "sk-kit" in log or "plain #" in log or TEXT in log else ""
         }
         passed, failed = report(rows)
-        violations = upstream.ask("violations?level=error")
-        for violation in violations if isinstance(violations, list) else []:
+        for violation in upstream.ask("violations?level=error"):
             print("VIOLATION", json.dumps(violation, ensure_ascii=False)[:400])
             failed += 1
     finally:

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 READY = re.compile(r"runwire listening on (\S+)")
 
@@ -43,16 +44,21 @@ class Upstream:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
-                upstream.ask("health")
-                return upstream
+                health = upstream.ask("health")
             except OSError:
                 if process.poll() is not None:
                     break
                 time.sleep(0.2)
+                continue
+            # Without the vendors' types it would check nothing.
+            if health["types_missing"]:
+                process.kill()
+                raise SystemExit(f"the upstream misses types: {health['types_missing']}")
+            return upstream
         process.kill()
         raise SystemExit("the upstream does not start")
 
-    def ask(self, what: str) -> object:
+    def ask(self, what: str) -> Any:
         with urllib.request.urlopen(f"{self.url}/__kit/{what}", timeout=30) as answer:
             return json.load(answer)
 
