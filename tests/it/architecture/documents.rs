@@ -2,7 +2,7 @@
 
 use runwire::domain::fault::{Code, Reason};
 
-use super::{files_under, no_complaints, read};
+use super::{files_under, no_complaints, read, top};
 
 /// The values of `ErrorReason` in the contract, in order, without the prefix and the zero value.
 fn reasons_of_the_contract() -> Vec<String> {
@@ -104,13 +104,54 @@ fn every_metadata_key_of_a_fault_is_on_a_page_and_in_the_contract() {
         .collect();
     let mut complaints = Vec::new();
     for source in files_under("src") {
-        for key in quoted(&source.text, ".with(\"", '"') {
+        let program = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        for key in quoted(program, ".with(\"", '"') {
             if !listed.contains(&key) || !promised.contains(&key) {
                 complaints.push(format!("{}: {key} is not documented", source.path));
             }
         }
     }
     no_complaints(&complaints);
+}
+
+/// What the Markdown file links to within the project, as paths from the project's folder.
+fn links(path: &str, text: &str) -> Vec<String> {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let targets =
+        quoted(text, "](", ')').map(|target| target.split('#').next().unwrap_or_default());
+    let inner = targets.filter(|target| !target.is_empty() && !target.contains("://"));
+    inner
+        .map(|target| {
+            let mut steps: Vec<&str> = folder.split('/').filter(|step| !step.is_empty()).collect();
+            for step in target.split('/') {
+                match step {
+                    ".." => drop(steps.pop()),
+                    "." => {}
+                    step => steps.push(step),
+                }
+            }
+            steps.join("/")
+        })
+        .collect()
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut complaints = Vec::new();
+    for file in files_under("") {
+        if file.path.ends_with(".md") {
+            let links = links(&file.path, &file.text).into_iter();
+            let dead = links.filter(|target| !top().join(target).exists());
+            complaints.extend(dead.map(|target| format!("{}: there is no {target}", file.path)));
+        }
+    }
+    no_complaints(&complaints);
+}
+
+#[test]
+fn links_are_read_from_the_folder_of_their_file() {
+    let text = "[a](b.md) [c](../d.md#e) [f](https://example.com) [g](#h)";
+    assert_eq!(links("docs/x.md", text), ["docs/b.md", "d.md"]);
 }
 
 /// The items of the section "Invariants": their numbers and the tests that they name, which stand
