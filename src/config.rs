@@ -48,6 +48,8 @@ pub const PROVIDER_KINDS: &[&str] = &[
     "edenai",
     "featherless",
     "fireworks",
+    "gemini",
+    "google",
     "groq",
     "huggingface",
     "inception",

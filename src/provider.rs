@@ -15,6 +15,7 @@ mod date;
 mod endpoint;
 mod exchange;
 mod fault;
+pub mod gemini;
 #[cfg(test)]
 mod golden;
 mod http;
@@ -27,14 +28,11 @@ pub mod registry;
 mod script;
 pub mod settings;
 pub mod sse;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the providers that need tokens come next")
-)]
 mod token;
 #[cfg(test)]
 mod upstream;
 pub mod vendor;
+mod vertex;
 
 use std::collections::BTreeMap;
 

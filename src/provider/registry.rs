@@ -10,17 +10,21 @@ use super::{
     anthropic,
     auth::{Anonymous, Authorize, KeyHeader, Missing},
     endpoint::{Adapter, Endpoint, parse_headers},
+    gemini,
     http::Client,
     listing::Listed,
     openai, script,
     settings::{Limits, ProviderSettings, Settings, Timeouts},
     vendor::{self, Key, Vendor},
+    vertex,
 };
 use crate::domain::{fault::Fault, secret::Secret};
 
 /// The protocols, by the name they have in the configuration.
 const KINDS: &[(&str, Build)] = &[
     ("anthropic", anthropic::build),
+    ("gemini", gemini::build),
+    ("google", vertex::build),
     ("openai", openai::build),
     ("script", script::build),
 ];
@@ -208,6 +212,15 @@ pub(crate) fn vendor_of(name: &str, provider: &ProviderSettings) -> Option<&'sta
             .filter(|kind| !is_protocol(kind))
             .and_then(vendor::built_in)
             .or_else(|| vendor::built_in(name).filter(|vendor| vendor.kind == kind)),
+    }
+}
+
+/// The parameters that the environment may hold for a vendor, and the variables that are looked at, in
+/// order.
+pub(crate) fn parameters_of(vendor: &Vendor) -> &'static [(&'static str, &'static [&'static str])] {
+    match vendor.kind {
+        "google" => vertex::PARAMETERS,
+        _ => &[],
     }
 }
 

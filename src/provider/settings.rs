@@ -93,6 +93,13 @@ impl ProviderSettings {
             let found = variables.iter().find_map(|variable| lookup(variable));
             self.key = found.map(|value| Secret::new(&value));
         }
+        for (parameter, variables) in registry::parameters_of(vendor) {
+            if let Some(value) = variables.iter().find_map(|variable| lookup(variable)) {
+                self.parameters
+                    .entry((*parameter).to_owned())
+                    .or_insert(value);
+            }
+        }
         // Whoever gives a key wants to hear when the vendor does not answer.
         self.implied &= self.key.is_none();
         self.key_variable = variables.into_iter().next();

@@ -158,6 +158,24 @@ pub const BUILT_IN: &[Vendor] = &[
         &["INCEPTION_API_KEY"],
         Quirks::COMPATIBLE,
     ),
+    // https://ai.google.dev/gemini-api/docs
+    Vendor {
+        name: "gemini",
+        kind: "gemini",
+        base_url: "https://generativelanguage.googleapis.com",
+        base_url_variable: Some("GOOGLE_GEMINI_BASE_URL"),
+        key: Key::AnyOf(&["GEMINI_API_KEY", "GOOGLE_API_KEY"]),
+        quirks: Quirks::COMPATIBLE,
+    },
+    // https://docs.cloud.google.com/vertex-ai; where it is depends on the region.
+    Vendor {
+        name: "google",
+        kind: "google",
+        base_url: "",
+        base_url_variable: None,
+        key: Key::None,
+        quirks: Quirks::COMPATIBLE,
+    },
     // https://docs.lmstudio.ai/developer/openai-compat
     Vendor {
         name: "lmstudio",

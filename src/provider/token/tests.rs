@@ -12,15 +12,18 @@ use crate::provider::{
     upstream::{Act, Upstream, response},
 };
 
-/// What the next fetches give: a value and its lifetime, or nothing; and how long each takes.
+/// A value and its lifetime in seconds, or no token.
+type Fetched = Option<(&'static str, u64)>;
+
+/// What the next fetches give, and how long each takes.
 #[derive(Clone, Debug, Default)]
 struct Script {
-    answers: Arc<Mutex<VecDeque<Option<(&'static str, u64)>>>>,
+    answers: Arc<Mutex<VecDeque<Fetched>>>,
     takes: Duration,
 }
 
 impl Script {
-    fn new(answers: &[Option<(&'static str, u64)>]) -> Self {
+    fn new(answers: &[Fetched]) -> Self {
         Self {
             answers: Arc::new(Mutex::new(answers.iter().copied().collect())),
             takes: Duration::from_millis(100),
