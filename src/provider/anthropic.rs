@@ -193,7 +193,7 @@ impl Protocol for Anthropic {
     }
 
     fn decode_models(&self, provider: &str, body: &[u8]) -> Result<Vec<ModelInfo>, Fault> {
-        let list: wire::Models<'_> = serde_json::from_slice(body)
+        let list: wire::read::Models<'_> = serde_json::from_slice(body)
             .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
         Ok(list.data.iter().map(|model| model.info(provider)).collect())
     }

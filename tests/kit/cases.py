@@ -22,6 +22,39 @@ VENDORS = {
 # OpenAI's chat completions never show reasoning.
 SHOWS_REASONING = set(VENDORS) - {"openai"}
 
+
+@dataclass(frozen=True)
+class Speaker:
+    """A provider that speaks a protocol of its own. `impatient-NAME` is the same with short time-outs."""
+
+    kind: str
+    # Below the upstream.
+    path: str = ""
+    model: str = "kit-model"
+    parameters: dict[str, str] = field(default_factory=dict)
+    # By scenario, or scenario and mode, what comes of it in other words than with OpenAI.
+    differs: dict[str, dict[str, object]] = field(default_factory=dict)
+    # By error, the reason where it is another one.
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+CLAUDE_DIFFERS = {
+    # In one piece the arguments are objects: the upstream cannot send broken ones.
+    "badargs unary": {"calls": [("get_weather", {})]},
+    "lengthtool unary": {"calls": [("get_weather", {})]},
+    # The upstream does not tell reasoning tokens apart.
+    "usage": {"usage": (11, 7, 5, 0)},
+}
+SPEAKERS = {
+    "anthropic": Speaker("anthropic", model="claude-sonnet-4-6", differs=CLAUDE_DIFFERS),
+    "anthropic-newer": Speaker(
+        "anthropic",
+        model="claude-opus-5-5",
+        parameters={"version": "2026-10-21"},
+        differs=CLAUDE_DIFFERS,
+    ),
+}
+
 TEXT = "Héllo wörld — 你好 🌍 done."
 PARIS = {"city": "Paris", "unit": "c"}
 DONE = "It is 18C in Paris."

@@ -7,7 +7,7 @@ import concurrent.futures
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -17,12 +17,12 @@ from runwire.v1 import completion_service_pb2_grpc as rpc
 from runwire.v1 import generation_pb2 as generation
 from runwire.v1 import message_pb2 as content
 
-from cases import BREAKING, ERRORS, LEGAL, SCENARIOS, SHOWS_REASONING, TEXT, VENDORS, Case
+from cases import BREAKING, ERRORS, LEGAL, SCENARIOS, SHOWS_REASONING, SPEAKERS, TEXT, VENDORS, Case
 from servers import Server, Upstream
 
 MODES = ("unary", "stream")
-# OpenAI again, with time-outs that a test can wait for.
-IMPATIENT = "impatient"
+# In front of a provider's name: the same with time-outs that a test can wait for.
+IMPATIENT = "impatient-"
 # Seconds for one call: the machine may be busy.
 DEADLINE = 120
 PNG = bytes.fromhex(
@@ -51,6 +51,12 @@ class Answer:
     retry: float | None
     # What was shown of a stream: its texts joined, and its calls' arguments by part.
     shown: str
+
+
+def model_of(provider: str) -> str:
+    """The model that a provider is asked for."""
+    speaker = SPEAKERS.get(provider.removeprefix(IMPATIENT))
+    return f"{provider}:{speaker.model if speaker else 'kit-model'}"
 
 
 def params(model: str, messages: list[content.Message], case: Case) -> pb.CompletionParams:
@@ -154,7 +160,7 @@ def results(message: content.Message) -> content.Message:
 
 def play(stub: rpc.CompletionServiceStub, vendor: str, mode: str, case: Case, faults: str = "") -> None:
     """One conversation: a turn, and a second one when tools were called."""
-    model, shows = f"{vendor}:kit-model", vendor in SHOWS_REASONING
+    model, shows = model_of(vendor), vendor in SHOWS_REASONING or vendor in SPEAKERS
     prompt = f"{case.text if case.name == 'echo' else case.name}{faults}"
     messages = [user(prompt, case.image)]
     answer = ask(stub, mode, params(model, messages, case))
@@ -170,7 +176,7 @@ def play(stub: rpc.CompletionServiceStub, vendor: str, mode: str, case: Case, fa
 
 def fail(stub: rpc.CompletionServiceStub, vendor: str, mode: str, prompt: str, reason: str) -> None:
     """A call that must fail with this reason."""
-    answer = ask(stub, mode, params(f"{vendor}:kit-model", [user(prompt)], Case(prompt)))
+    answer = ask(stub, mode, params(model_of(vendor), [user(prompt)], Case(prompt)))
     if answer.completion is not None:
         raise Wrong("no failure")
     expect("reason", answer.reason, reason)
@@ -188,20 +194,45 @@ def cases(stub: rpc.CompletionServiceStub):
                 words = " #piece=1000" if case.name == "bigargs" and vendor != "openai" else ""
                 row = f"{vendor} {case.name}"
                 yield row, mode, lambda v=vendor, m=mode, c=case, w=words: play(stub, v, m, c, w)
+    for provider, speaker in SPEAKERS.items():
+        for mode in MODES:
+            for usual in SCENARIOS:
+                keys = (usual.name, f"{usual.name} {mode}")
+                differs = {
+                    name: value for key in keys for name, value in speaker.differs.get(key, {}).items()
+                }
+                case = replace(usual, **differs)
+                words = " #piece=1000" if case.name == "bigargs" else ""
+                row = f"{provider} {case.name}"
+                yield row, mode, lambda p=provider, m=mode, c=case, w=words: play(stub, p, m, c, w)
+    for provider in ("openai", *SPEAKERS):
+        yield from wire_cases(stub, provider, by_name)
+
+
+def wire_cases(stub: rpc.CompletionServiceStub, provider: str, by_name: dict[str, Case]):
+    """Every wire fault and every error of one protocol."""
+    prefix = "" if provider == "openai" else f"{provider} "
+    errors = SPEAKERS[provider].errors if provider in SPEAKERS else {}
     for mode in MODES:
         for fault in LEGAL:
             for name in ("plain", "weather", "parallel"):
                 case, words = by_name[name], f" #{fault}"
-                yield f"#{fault} {name}", mode, lambda m=mode, c=case, w=words: play(stub, "openai", m, c, w)
+                row = f"{prefix}#{fault} {name}"
+                yield row, mode, lambda m=mode, c=case, w=words: play(stub, provider, m, c, w)
         for fault, reasons in BREAKING.items():
             reason = reasons[MODES.index(mode)]
             if reason is None:
                 continue
-            vendor = IMPATIENT if reason == "PROVIDER_TIMEOUT" else "openai"
+            asked = f"{IMPATIENT}{provider}" if reason == "PROVIDER_TIMEOUT" else provider
             prompt = f"plain #{fault}"
-            yield f"#{fault}", mode, lambda v=vendor, m=mode, p=prompt, r=reason: fail(stub, v, m, p, r)
-        for kind, reason in ERRORS.items():
-            for vendor in ("openai", "groq"):
+            yield (
+                f"{prefix}#{fault}",
+                mode,
+                lambda v=asked, m=mode, p=prompt, r=reason: fail(stub, v, m, p, r),
+            )
+        for kind, usual in ERRORS.items():
+            for vendor in ("openai", "groq") if provider == "openai" else (provider,):
+                reason = errors.get(kind, usual)
                 yield (
                     f"{vendor} error {kind}",
                     mode,
@@ -226,13 +257,26 @@ def cancel(stub: rpc.CompletionServiceStub, upstream: Upstream) -> None:
 
 
 def config(upstream: Upstream) -> str:
-    providers = [
-        f'[providers.{name}]\nkind = "openai"\nbase_url = "{upstream.url}{path}"\napi_key_env = "KIT_KEY"\n'
-        for name, path in {**VENDORS, IMPATIENT: VENDORS["openai"]}.items()
-    ]
-    # The last one is the impatient one.
-    providers.append('first_byte_timeout = "1s"\nidle_timeout = "1s"\ntimeout = "2s"\n')
-    return "[retry]\nmax_attempts = 1\n" + "\n".join(providers)
+    def section(name: str, kind: str, path: str, parameters: dict[str, str]) -> str:
+        lines = [
+            f"[providers.{name}]",
+            f'kind = "{kind}"',
+            f'base_url = "{upstream.url}{path}"',
+            'api_key_env = "KIT_KEY"',
+        ]
+        if name.startswith(IMPATIENT):
+            lines += ['first_byte_timeout = "1s"', 'idle_timeout = "1s"', 'timeout = "2s"']
+        if parameters:
+            lines.append(f"[providers.{name}.parameters]")
+            lines += [f'{key} = "{value}"' for key, value in parameters.items()]
+        return "\n".join(lines)
+
+    sections = [section(name, "openai", path, {}) for name, path in VENDORS.items()]
+    sections.append(section(f"{IMPATIENT}openai", "openai", VENDORS["openai"], {}))
+    for name, speaker in SPEAKERS.items():
+        names = (name, f"{IMPATIENT}{name}")
+        sections += [section(full, speaker.kind, speaker.path, speaker.parameters) for full in names]
+    return "[retry]\nmax_attempts = 1\n" + "\n\n".join(sections) + "\n"
 
 
 def report(rows: dict[str, dict[str, str]]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     ANSWER_TOOL,
-    wire::{Begun, Event, Piece, Said, Usage as WireUsage},
+    wire::read::{Begun, Event, Piece, Said, Usage as WireUsage},
 };
 use crate::{
     domain::{
@@ -50,7 +50,7 @@ pub(crate) fn decode(turn: Turn, body: &[u8]) -> Result<Completion, Fault> {
     let mut unseen = Vec::new();
     let whole = assembler.take_whole(&said, &mut unseen);
     whole
-        .and_then(|()| assembler.complete())
+        .and_then(|()| assembler.complete(&mut unseen))
         .map_err(|mut fault| {
             if fault.reason == Reason::ProviderStreamBroken {
                 fault.reason = Reason::ProviderResponseInvalid;
@@ -205,10 +205,16 @@ impl Assembler {
         }
     }
 
-    fn complete(&mut self) -> Result<Completion, Fault> {
-        let called = self.blocks.iter().any(|(_, block)| block.is_call());
-        let mut parts = Vec::with_capacity(self.blocks.len());
-        for (_, block) in std::mem::take(&mut self.blocks) {
+    fn complete(&mut self, out: &mut Vec<Delta>) -> Result<Completion, Fault> {
+        let mut blocks = std::mem::take(&mut self.blocks);
+        // A server that forgets to close a block has still ended its answer.
+        for (_, block) in &mut blocks {
+            block.close(&mut self.around, out);
+        }
+        blocks.sort_by_key(|(_, block)| block.place());
+        let called = blocks.iter().any(|(_, block)| block.is_call());
+        let mut parts = Vec::with_capacity(blocks.len());
+        for (_, block) in blocks {
             parts.extend(block.into_part()?);
         }
         Ok(Completion {
@@ -287,13 +293,13 @@ impl Assemble for Assembler {
         self.take(&event, out)
     }
 
-    fn finish(mut self: Box<Self>, _out: &mut Vec<Delta>) -> Result<Completion, Fault> {
+    fn finish(mut self: Box<Self>, out: &mut Vec<Delta>) -> Result<Completion, Fault> {
         if self.finish.is_empty() {
             return Err(fault::broken_stream(
                 "the stream ended before the model said why it stopped",
             ));
         }
-        self.complete()
+        self.complete(out)
     }
 }
 

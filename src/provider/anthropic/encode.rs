@@ -10,7 +10,7 @@ use super::{
     ANSWER_TOOL, Anthropic, FAMILY, NEWER_VERSION, Surface,
     model::{self, Traits},
     schema, unwritable,
-    wire::{Block, Body, CacheControl, Format, OutputConfig, Thinking, Tool, ToolChoice},
+    wire::{Block, Body, CacheControl, Format, Message, OutputConfig, Thinking, Tool, ToolChoice},
 };
 use crate::{
     domain::{
@@ -41,8 +41,9 @@ pub(crate) fn encode(vendor: &Anthropic, call: Call<'_>) -> Result<Vec<u8>, Faul
     let traits = model::traits(&call.model.model);
     let names = PlainNames::new(&request.tools);
     let asked = Asked::new(request, &traits)?;
-    let plan = Plan::new(&traits, options, vendor.max_tokens, asked.forbids_budget());
     let conversation = messages::encode(&request.messages, &traits, &names)?;
+    let forbids_budget = asked.forbids_budget() || is_unthought(&conversation.messages);
+    let plan = Plan::new(&traits, options, vendor.max_tokens, forbids_budget);
     let mut tools = encode_tools(request, &names)?;
     if let Some(tool) = asked.answer_tool()? {
         tools.push(tool);
@@ -200,6 +201,23 @@ fn object_schema(schema: &JsonText) -> Result<Cow<'_, RawValue>, Fault> {
         .and_then(RawValue::from_string)
         .map(Cow::Owned)
         .map_err(|_error| unwritable())
+}
+
+/// Whether the model is in the middle of a turn that began without thinking, such as one that another
+/// vendor's model began. Within a turn the vendor does not let thinking with a budget be switched on.
+fn is_unthought(messages: &[Message<'_>]) -> bool {
+    let goes_on = |message: &&Message<'_>| {
+        message.role != "user" || matches!(message.content.first(), Some(Block::ToolResult { .. }))
+    };
+    let turn = messages.iter().rev().take_while(goes_on);
+    let first = turn.filter(|message| message.role == "assistant").last();
+    first.is_some_and(|message| {
+        let block = message.content.first();
+        !matches!(
+            block,
+            Some(Block::Thinking { .. } | Block::RedactedThinking { .. })
+        )
+    })
 }
 
 /// Leaves only the last breakpoints, in the order of the prompt: tools, system, messages.

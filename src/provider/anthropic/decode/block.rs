@@ -161,6 +161,11 @@ impl Block {
         }
     }
 
+    /// Its place among the parts; behind all others while it has shown nothing.
+    pub(crate) fn place(&self) -> u32 {
+        self.place.unwrap_or(u32::MAX)
+    }
+
     /// Whether it is a call of a tool.
     pub(crate) const fn is_call(&self) -> bool {
         matches!(self.content, Held::Call(_))

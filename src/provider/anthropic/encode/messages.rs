@@ -14,7 +14,11 @@
 //!   the vendor does not take. In a user's message they are refused.
 //! - A conversation that the model begins, or that is empty, gets an opening of the user.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::value::RawValue;
 
@@ -82,7 +86,8 @@ pub(super) fn encode<'a>(
 }
 
 /// The ids of calls on the wire: those that the family itself has given, else the calls' own, in
-/// letters that the vendor takes, and numbered where that makes two equal.
+/// letters that the vendor takes, and numbered where that makes two equal. A given id names one call:
+/// another call that came with the same is called by its own.
 fn wire_ids(messages: &[Arc<Message>]) -> HashMap<&CallId, String> {
     let parts = || messages.iter().flat_map(|message| &message.parts);
     let given = |part: &Part| {
@@ -90,8 +95,11 @@ fn wire_ids(messages: &[Arc<Message>]) -> HashMap<&CallId, String> {
         Some(text.to_owned())
     };
     let mut ids: HashMap<&CallId, String> = HashMap::new();
+    let mut taken: HashSet<String> = HashSet::new();
     for part in parts() {
-        if let (Content::ToolCall(call), Some(id)) = (&part.content, given(part)) {
+        if let (Content::ToolCall(call), Some(id)) = (&part.content, given(part))
+            && taken.insert(id.clone())
+        {
             ids.insert(&call.id, id);
         }
     }
@@ -102,20 +110,21 @@ fn wire_ids(messages: &[Arc<Message>]) -> HashMap<&CallId, String> {
             Content::Text(_) | Content::Reasoning(_) | Content::Media(_) => continue,
         };
         if !ids.contains_key(id) {
-            let free = free_id(id, &ids);
+            let free = free_id(id, &taken);
+            taken.insert(free.clone());
             ids.insert(id, free);
         }
     }
     ids
 }
 
-fn free_id(id: &CallId, taken: &HashMap<&CallId, String>) -> String {
+fn free_id(id: &CallId, taken: &HashSet<String>) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let plain = id.as_str().replace(|c: char| !fits(c), "_");
     let numbered = (2_u32..).map(|number| format!("{plain}_{number}"));
     std::iter::once(plain.clone())
         .chain(numbered)
-        .find(|candidate| !taken.values().any(|other| other == candidate))
+        .find(|candidate| !taken.contains(candidate))
         .unwrap_or_default()
 }
 
