@@ -12,6 +12,7 @@ use super::{
     json::JsonText,
     message::ToolResult,
     tool::{Affinity, ToolSpec},
+    trace::Trace,
 };
 
 /// One delivery of a call.
@@ -53,10 +54,8 @@ pub struct RunContext {
     pub principal: Arc<str>,
     /// The agent that calls.
     pub agent_name: String,
-    /// W3C trace context; empty when there is none.
-    pub traceparent: String,
-    /// W3C trace context; empty when there is none.
-    pub tracestate: String,
+    /// Where the run belongs in the trace of its creator.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// Which hosts may take a call.

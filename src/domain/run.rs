@@ -12,6 +12,7 @@ use super::{
     principal::Tenant,
     time::Timestamp,
     tool::ToolBinding,
+    trace::Trace,
 };
 
 /// Model, instructions and tools of one loop. A value, never a stored resource.
@@ -122,6 +123,8 @@ pub struct Run {
     pub model: ModelRef,
     /// Why it was cancelled; empty when no reason was given.
     pub cancel_reason: String,
+    /// Where it belongs in the trace of its creator.
+    pub trace: Option<Arc<Trace>>,
 }
 
 impl Run {

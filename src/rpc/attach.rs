@@ -17,6 +17,7 @@ use crate::{
         id::RunId,
         principal::{Principal, Tenant},
         run::Run,
+        trace::Trace,
     },
     pb::v1::{
         AttachRunRequest, AttachRunResponse, AttachRunStart, AttachRunStarted, RunEvents,
@@ -64,6 +65,7 @@ impl Hosting {
     pub(super) async fn attach(
         &self,
         principal: &Principal,
+        trace: Option<Trace>,
         first: AttachRunRequest,
     ) -> Result<Attached, Fault> {
         let Some(attach_run_request::Message::Start(start)) = first.message else {
@@ -71,7 +73,7 @@ impl Hosting {
         };
         let attachment = call::attachment(&start)?;
         let detail = detail(start.detail(), Detail::Full);
-        let (run, from) = self.target(principal, start).await?;
+        let (run, from) = self.target(principal, trace, start).await?;
         let watch = self
             .runs
             .watch(&principal.tenant, run.id, from, detail)
@@ -95,6 +97,7 @@ impl Hosting {
     async fn target(
         &self,
         principal: &Principal,
+        trace: Option<Trace>,
         start: AttachRunStart,
     ) -> Result<(Arc<Run>, From), Fault> {
         let at = At::root("start");
@@ -106,7 +109,7 @@ impl Hosting {
                 let spec = self
                     .intake
                     .run_spec(Some(spec), &At::root("start.create"))?;
-                let run = self.runs.create(principal, spec, request_id).await?;
+                let run = self.runs.create(principal, spec, request_id, trace).await?;
                 Ok((run, From::After(0)))
             }
             Some(Target::RunId(id)) => {

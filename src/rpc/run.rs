@@ -10,11 +10,11 @@ use super::{
     host::Hosting,
     page,
     status::status,
-    stream::{Replies, caller, replies},
+    stream::{Replies, caller, replies, trace},
     watch::{ManyRuns, OneRun, detail, position},
 };
 use crate::{
-    domain::{fault::Fault, principal::Principal, run::Run},
+    domain::{fault::Fault, principal::Principal, run::Run, trace::Trace},
     pb::v1::{
         AttachRunRequest, AttachRunResponse, CancelRunRequest, CancelRunResponse, CreateRunRequest,
         CreateRunResponse, GetRunRequest, GetRunResponse, ListRunsRequest, ListRunsResponse,
@@ -37,11 +37,13 @@ impl RunCalls {
     async fn create(
         &self,
         principal: &Principal,
+        trace: Option<Trace>,
         request: CreateRunRequest,
     ) -> Result<Arc<Run>, Fault> {
         let request_id = convert::request_id(&request.request_id, &At::root("request_id"))?;
         let spec = self.0.intake.run_spec(request.spec, &At::root("spec"))?;
-        self.0.runs.create(principal, spec, request_id).await
+        let runs = &self.0.runs;
+        runs.create(principal, spec, request_id, trace).await
     }
 
     async fn page(
@@ -125,7 +127,8 @@ impl RunService for RunCalls {
         request: Request<CreateRunRequest>,
     ) -> Result<Response<CreateRunResponse>, Status> {
         let principal = caller(&request).map_err(|fault| status(&fault))?;
-        let run = self.create(&principal, request.into_inner()).await;
+        let trace = trace(request.metadata());
+        let run = self.create(&principal, trace, request.into_inner()).await;
         let run = Some(convert::encode(&*run.map_err(|fault| status(&fault))?));
         Ok(Response::new(CreateRunResponse { run }))
     }
@@ -143,9 +146,10 @@ impl RunService for RunCalls {
     ) -> Result<Response<Self::AttachRunStream>, Status> {
         let streams = &self.0.streams;
         let principal = caller(&request).map_err(|fault| status(&fault))?;
+        let trace = trace(request.metadata());
         let mut inbound = request.into_inner();
         let attached = match streams.first(&mut inbound).await {
-            Ok(first) => self.0.attach(&principal, first).await,
+            Ok(first) => self.0.attach(&principal, trace, first).await,
             Err(fault) => Err(fault),
         };
         let attached = match attached {

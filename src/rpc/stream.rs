@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Status, Streaming, metadata::MetadataMap};
 
 use super::{
     gate::Caller,
@@ -22,6 +22,7 @@ use super::{
 use crate::domain::{
     fault::{Fault, Reason},
     principal::Principal,
+    trace::Trace,
 };
 
 /// The response's half of a stream.
@@ -227,6 +228,18 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<Arc<Principal>, Fault> {
     let caller = request.extensions().get::<Caller>();
     let caller = caller.ok_or_else(|| Fault::new(Reason::Internal, "the call has no principal"))?;
     Ok(Arc::clone(&caller.0))
+}
+
+/// Where the caller says that its call belongs in a trace.
+pub(super) fn trace(metadata: &MetadataMap) -> Option<Trace> {
+    let parent = metadata.get("traceparent")?.to_str().ok()?;
+    // One list, however many headers it comes in.
+    let state: Vec<_> = metadata
+        .get_all("tracestate")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    Trace::parse(parent, &state.join(","))
 }
 
 /// The messages are not in the order that the protocol allows.

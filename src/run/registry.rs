@@ -33,6 +33,7 @@ use crate::domain::{
     id::{CallId, RequestId, RunId},
     principal::{Principal, Tenant},
     run::{Run, RunSpec},
+    trace::Trace,
 };
 
 /// Events read at once when a call is looked for in a log.
@@ -93,8 +94,8 @@ impl Runs {
         })
     }
 
-    /// Stores a run and starts it. The same request again returns the same run. Once begun, the creation
-    /// is completed whether or not its caller still waits.
+    /// Stores a run and starts it. The same request again returns the same run, whatever its trace. Once
+    /// begun, the creation is completed whether or not its caller still waits.
     ///
     /// # Errors
     /// `REQUEST_ID_REUSED`, `PERMISSION_DENIED` (a hosted tool's name), `SERVER_OVERLOADED`,
@@ -104,6 +105,7 @@ impl Runs {
         principal: &Principal,
         mut spec: RunSpec,
         request_id: Option<RequestId>,
+        trace: Option<Trace>,
     ) -> Result<Arc<Run>, Fault> {
         if self.draining.load(Ordering::Relaxed) {
             let why = "the server is shutting down";
@@ -115,7 +117,8 @@ impl Runs {
             .transpose()?;
         spec.limits = self.shared.settings.bounded(spec.limits);
         let spec = Arc::new(spec);
-        let run = Arc::new(first_state(principal, &spec, self.shared.ports.clock.now()));
+        let now = self.shared.ports.clock.now();
+        let run = Arc::new(first_state(principal, &spec, trace, now));
         let place = self.place(run.id)?;
         let (created, answer) = oneshot::channel();
         let new = NewRun {
@@ -191,6 +194,7 @@ impl Runs {
         run_id: RunId,
         reason: String,
     ) -> Result<Arc<Run>, Fault> {
+        let mut lost = false;
         if let Some(inbox) = self.of_live(tenant, run_id, |entry| entry.inbox.clone()) {
             let (slip, stored) = oneshot::channel();
             let slip = ReceiptSlip::new(move |disposition| {
@@ -200,9 +204,14 @@ impl Runs {
             let slip = Some(slip);
             inbox.send(RunInput::Cancel { reason, slip }).await;
             // A run that ends first drops the slip: then its end is the answer.
-            let _ended = stored.await;
+            lost = stored.await.is_err();
         }
-        self.get(tenant, run_id).await
+        let run = self.get(tenant, run_id).await?;
+        if lost && !run.state.is_terminal() {
+            let why = "the run was lost before its cancellation was stored";
+            return Err(Fault::new(Reason::StoreUnavailable, why));
+        }
+        Ok(run)
     }
 
     /// The mailbox of a live run. A run that is not live counts as finished here: whether there is one

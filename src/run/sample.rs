@@ -79,6 +79,7 @@ pub(crate) fn run(number: u128, team: &str) -> Run {
         end_time: None,
         model: model(),
         cancel_reason: String::new(),
+        trace: None,
     }
 }
 

@@ -191,8 +191,7 @@ fn assignment(call: &str, route: Route) -> Assignment {
             labels: BTreeMap::new(),
             principal: "anonymous".into(),
             agent_name: String::new(),
-            traceparent: String::new(),
-            tracestate: String::new(),
+            trace: None,
         }),
     }
 }

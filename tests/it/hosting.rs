@@ -10,8 +10,9 @@ use v1::{
 };
 
 use crate::harness::{
-    Server, accepted, assert_fails, host, host_message, hosted, idempotent, outcome, output,
-    registration, report_on, result, spec, start_run, tool,
+    Attachment, Server, accepted, assert_fails, attached, create, host, host_message, hosted,
+    idempotent, outcome, output, registration, report_on, result, run_message, spec, start_run,
+    tool,
 };
 
 #[tokio::test(start_paused = true)]
@@ -291,4 +292,68 @@ async fn a_cancelled_run_tells_its_host_to_stop() {
         .run
         .unwrap();
     assert_eq!(again.state(), State::Cancelled);
+}
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// A creation with trace headers.
+fn traced(parent: &'static str) -> tonic::Request<v1::CreateRunRequest> {
+    let mut request = tonic::Request::new(v1::CreateRunRequest {
+        request_id: "0198c5b6-9bfa-7e0c-b53b-0d0f1f3c2a11".to_owned(),
+        spec: Some(spec("fake:tools-1", vec![hosted("t")])),
+    });
+    let metadata = request.metadata_mut();
+    metadata.insert("traceparent", parent.parse().unwrap());
+    metadata.append("tracestate", "one=1".parse().unwrap());
+    metadata.append("tracestate", "two=2".parse().unwrap());
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_learns_where_the_run_belongs_in_its_creators_trace() {
+    let server = Server::start().await;
+    let (mut runs, mut tools) = (server.runs().await, server.tools().await);
+    let registration = registration("h", vec![tool("t")]);
+    let mut stream = host(&mut tools, registration).await.unwrap();
+    let created = runs.create_run(traced(PARENT)).await.unwrap().into_inner();
+    let call = stream.assignment().await;
+    assert_eq!(
+        (&*call.traceparent, &*call.tracestate),
+        (PARENT, "one=1,two=2")
+    );
+    // A repetition comes with a trace of its own, and is the same run.
+    let other = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    let again = runs.create_run(traced(other)).await.unwrap().into_inner();
+    assert_eq!(again.run.unwrap().id, created.run.unwrap().id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trace_headers_that_are_none_are_ignored() {
+    let server = Server::start().await;
+    let (mut runs, mut tools) = (server.runs().await, server.tools().await);
+    let registration = registration("h", vec![tool("t")]);
+    let mut stream = host(&mut tools, registration).await.unwrap();
+    runs.create_run(traced("00-what-ever-01")).await.unwrap();
+    let call = stream.assignment().await;
+    assert_eq!((&*call.traceparent, &*call.tracestate), ("", ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn attached_tools_learn_of_the_trace_too() {
+    let server = Server::start().await;
+    let mut runs = server.runs().await;
+    let (said, inbound) = tokio::sync::mpsc::channel(8);
+    let first = create(spec("fake:tools-1", vec![attached(tool("t"))]));
+    said.send(run_message(first)).await.unwrap();
+    let inbound = tokio_stream::wrappers::ReceiverStream::new(inbound);
+    let mut request = tonic::Request::new(inbound);
+    let metadata = request.metadata_mut();
+    metadata.insert("traceparent", PARENT.parse().unwrap());
+    let heard = runs.attach_run(request).await.unwrap().into_inner();
+    let mut stream = Attachment {
+        said: Some(said),
+        heard,
+    };
+    let call = stream.assignment(&mut Vec::new()).await;
+    assert_eq!(call.traceparent, PARENT);
 }

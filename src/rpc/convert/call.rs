@@ -14,6 +14,7 @@ use crate::{
         event::Progress,
         fault::{Fault, Reason},
         tool::ToolSpec,
+        trace::Trace,
     },
     pb::v1,
     toolhost::{Attachment, FromHost, Hello},
@@ -197,6 +198,7 @@ pub(in crate::rpc) fn command(command: &Command) -> v1::HostCommand {
 
 fn encode_assignment(assignment: &Assignment) -> v1::ToolCallAssignment {
     let run = &assignment.run;
+    let trace = run.trace.as_deref();
     v1::ToolCallAssignment {
         call: Some(v1::ToolCall {
             id: assignment.delivery.call_id.to_string(),
@@ -209,8 +211,8 @@ fn encode_assignment(assignment: &Assignment) -> v1::ToolCallAssignment {
         timeout: Some(duration(assignment.timeout)),
         progress_timeout: assignment.progress_timeout.map(duration),
         labels: run.labels.clone().into_iter().collect(),
-        traceparent: run.traceparent.clone(),
-        tracestate: run.tracestate.clone(),
+        traceparent: trace.map_or("", Trace::parent).to_owned(),
+        tracestate: trace.map_or("", Trace::state).to_owned(),
         principal: run.principal.to_string(),
         agent_name: run.agent_name.clone(),
     }

@@ -77,7 +77,10 @@ impl World {
 
     async fn start(&self, spec: RunSpec) -> Arc<Run> {
         let principal = Principal::anonymous();
-        self.runs.create(&principal, spec, None).await.unwrap()
+        self.runs
+            .create(&principal, spec, None, None)
+            .await
+            .unwrap()
     }
 
     /// The run once it has ended.
@@ -379,6 +382,26 @@ async fn a_run_that_the_store_loses_answers_no_receipt_and_leaves_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_watches_or_cancels_a_run_that_the_store_loses_is_told() {
+    let world = World::new();
+    world.script(&[&[Says::Wait(Duration::from_secs(1)), Says::Done(&[])]]);
+    let run = world.start(spec()).await;
+    let from = From::After(0);
+    let watch = world.runs.watch(&run.tenant, run.id, from, Detail::Full);
+    let mut watch = watch.await.unwrap();
+    world.settle().await;
+    *world.store.broken.lock() = true;
+    let cancelled = world.runs.cancel(&run.tenant, run.id, String::new()).await;
+    assert_eq!(cancelled.unwrap_err().reason, Reason::StoreUnavailable);
+    let mut last = None;
+    while let Some(batch) = watch.next().await {
+        last = Some(batch);
+    }
+    let fault = last.unwrap().unwrap_err();
+    assert_eq!(fault.reason, Reason::StoreUnavailable);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_never_answers_is_given_up() {
     let world = World::new();
     world.script(&[&[Says::Wait(Duration::from_secs(1)), Says::Done(&[])]]);
@@ -408,16 +431,22 @@ async fn the_same_request_gives_the_same_run() {
     world.script(&[&[Says::Forever]]);
     let principal = Principal::anonymous();
     let id = RequestId::parse("r-1").ok();
-    let first = world.runs.create(&principal, spec(), id.clone()).await;
-    let again = world.runs.create(&principal, spec(), id.clone()).await;
+    let first = world
+        .runs
+        .create(&principal, spec(), id.clone(), None)
+        .await;
+    let again = world
+        .runs
+        .create(&principal, spec(), id.clone(), None)
+        .await;
     assert_eq!(first.as_ref().unwrap().id, again.unwrap().id);
     let mut other = spec();
     other.agent.instructions = "Otherwise.".to_owned();
-    let refused = world.runs.create(&principal, other, id.clone()).await;
+    let refused = world.runs.create(&principal, other, id.clone(), None).await;
     assert_eq!(refused.unwrap_err().reason, Reason::RequestIdReused);
     let mut somebody = principal;
     somebody.name = Arc::from("somebody");
-    let refused = world.runs.create(&somebody, spec(), id).await;
+    let refused = world.runs.create(&somebody, spec(), id, None).await;
     assert_eq!(refused.unwrap_err().reason, Reason::RequestIdReused);
     world.settle().await;
     assert_eq!(world.runs.live_count(), 1);
@@ -429,7 +458,7 @@ async fn a_creator_who_goes_away_leaves_a_run_that_runs() {
     world.script(&[ANSWER]);
     *world.store.delay.lock() = Duration::from_millis(100);
     let principal = Principal::anonymous();
-    let creation = world.runs.create(&principal, spec(), None);
+    let creation = world.runs.create(&principal, spec(), None, None);
     tokio::select! {
         _ = creation => panic!("the store is slower"),
         () = world.settle() => {}
@@ -453,7 +482,7 @@ async fn there_are_no_more_live_runs_than_allowed() {
     let principal = Principal::anonymous();
     let refused = world
         .runs
-        .create(&principal, spec(), None)
+        .create(&principal, spec(), None, None)
         .await
         .unwrap_err();
     assert_eq!(refused.reason, Reason::ServerOverloaded);
@@ -472,7 +501,7 @@ async fn a_draining_server_creates_no_runs() {
     let principal = Principal::anonymous();
     let refused = world
         .runs
-        .create(&principal, spec(), None)
+        .create(&principal, spec(), None, None)
         .await
         .unwrap_err();
     assert_eq!(refused.reason, Reason::ServerDraining);
@@ -498,7 +527,7 @@ async fn a_hosted_tool_needs_the_permission_to_use_its_name() {
     };
     let refused = world
         .runs
-        .create(&principal, hosted, None)
+        .create(&principal, hosted, None, None)
         .await
         .unwrap_err();
     assert_eq!(refused.reason, Reason::PermissionDenied);

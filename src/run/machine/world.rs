@@ -15,6 +15,7 @@ use crate::{
         run::{Run, RunSpec},
         time::Timestamp,
         tool::{ToolBinding, ToolSpec, ToolTarget},
+        trace::Trace,
     },
     run::Settings,
 };
@@ -30,6 +31,7 @@ pub(super) struct World {
     pub(super) deadline: Timestamp,
     run_id: RunId,
     creator: Arc<str>,
+    trace: Option<Arc<Trace>>,
     /// Made with the first delivery.
     context: OnceLock<Arc<RunContext>>,
 }
@@ -42,6 +44,7 @@ impl World {
             settings,
             run_id: run.id,
             creator: Arc::clone(&run.creator),
+            trace: run.trace.clone(),
             context: OnceLock::new(),
         }
     }
@@ -109,8 +112,7 @@ impl World {
             labels: self.spec.labels.clone(),
             principal: Arc::clone(&self.creator),
             agent_name: self.spec.agent.name.clone(),
-            traceparent: String::new(),
-            tracestate: String::new(),
+            trace: self.trace.clone(),
         })
     }
 }

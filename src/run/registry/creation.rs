@@ -18,6 +18,7 @@ use crate::{
         run::{Run, RunSpec, RunState},
         time::Timestamp,
         tool::ToolTarget,
+        trace::Trace,
     },
     run::{
         driver::{Driver, Shared},
@@ -145,7 +146,12 @@ pub(super) fn digest(principal: &Principal, spec: &RunSpec) -> Result<[u8; 32], 
 }
 
 /// The run as it is when nothing has happened.
-pub(super) fn first_state(principal: &Principal, spec: &RunSpec, now: Timestamp) -> Run {
+pub(super) fn first_state(
+    principal: &Principal,
+    spec: &RunSpec,
+    trace: Option<Trace>,
+    now: Timestamp,
+) -> Run {
     Run {
         id: RunId::mint(),
         tenant: principal.tenant.clone(),
@@ -165,5 +171,6 @@ pub(super) fn first_state(principal: &Principal, spec: &RunSpec, now: Timestamp)
         end_time: None,
         model: spec.agent.model.clone(),
         cancel_reason: String::new(),
+        trace: trace.map(Arc::new),
     }
 }

@@ -206,8 +206,7 @@ fn assignment(run: u32, call: &str, tool: &Arc<ToolSpec>, route: Route) -> Assig
             labels: BTreeMap::new(),
             principal: "anonymous".into(),
             agent_name: String::new(),
-            traceparent: String::new(),
-            tracestate: String::new(),
+            trace: None,
         }),
     }
 }

@@ -115,6 +115,7 @@ pub(super) fn newborn(spec: &RunSpec, now: Timestamp) -> Run {
         end_time: None,
         model: spec.agent.model.clone(),
         cancel_reason: String::new(),
+        trace: None,
     }
 }
 
