@@ -213,6 +213,7 @@ impl Driver {
         error!(run.id = %self.inbox.run_id(), reason = %fault.reason, "a run is lost to its store");
         self.abandon_calls();
         self.intake.drop_model();
+        self.log.lose(fault.clone());
     }
 
     /// A defect ended the run's task.

@@ -53,6 +53,8 @@ struct Inner {
     full_watches: usize,
     /// Feeds that show everything and follow this run.
     ears: Vec<Weak<Ear>>,
+    /// Why nothing more will be written.
+    lost: Option<Fault>,
 }
 
 impl Log {
@@ -76,6 +78,7 @@ impl Log {
                 watches: 0,
                 full_watches: 0,
                 ears: Vec::new(),
+                lost: None,
             }),
             changed: Notify::new(),
         });
@@ -134,6 +137,15 @@ impl Log {
         self.wake_full(inner);
     }
 
+    /// Nothing more will be written: the store does not take it. Watches of this run show what they have
+    /// and end with the fault; a feed, which follows other runs too, does not.
+    pub fn lose(&self, fault: Fault) {
+        let mut inner = self.inner.lock();
+        inner.lost.get_or_insert(fault);
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
     /// The run as it was last committed.
     pub fn run(&self) -> Arc<Run> {
         self.inner.lock().book.run()
@@ -180,6 +192,11 @@ impl Log {
     /// Completes when the log has changed after this was enabled.
     pub(in crate::run) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
+    }
+
+    /// Why nothing more will come, if that is so.
+    pub(in crate::run) fn lost(&self) -> Option<Fault> {
+        self.inner.lock().lost.clone()
     }
 
     /// The newest committed event.

@@ -109,6 +109,9 @@ impl Watch {
         if !collected.seen.is_empty() || collected.ended {
             return Ok(self.take(collected));
         }
+        if let Some(fault) = log.lost() {
+            return Err(fault);
+        }
         match collected.due {
             Some(due) => tokio::select! {
                 () = changed => {}

@@ -9,7 +9,7 @@ use super::world::*;
 use crate::{
     domain::{
         event::CallState,
-        fault::Reason,
+        fault::{Fault, Reason},
         run::RunState::{Cancelled, Running, Succeeded},
     },
     run::{
@@ -384,4 +384,23 @@ async fn a_run_that_ends_takes_its_unfinished_message_with_it() {
     let (seen, ended) = drain(&mut watch);
     assert_eq!(words(&seen), ["3 Cancelled"]);
     assert!(ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_a_run_whose_store_is_lost_ends_with_the_fault() {
+    let world = World::new();
+    let run = world.live(1, "a").await;
+    let mut waiting = world.watch(1, After(0), Durable).await;
+    assert_eq!(waiting.next().await.unwrap().unwrap().len(), 1);
+    let (seen, ()) = tokio::join!(waiting.next(), async {
+        tokio::task::yield_now().await;
+        run.log.lose(Fault::new(Reason::StoreUnavailable, "gone"));
+    });
+    assert_eq!(seen.unwrap().unwrap_err().reason, Reason::StoreUnavailable);
+    assert!(waiting.next().await.is_none());
+    // One that comes later first shows what there is.
+    let mut late = world.watch(1, After(0), Full).await;
+    assert_eq!(late.next().await.unwrap().unwrap().len(), 1);
+    let end = late.next().await.unwrap();
+    assert_eq!(end.unwrap_err().reason, Reason::StoreUnavailable);
 }
