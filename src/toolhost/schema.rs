@@ -1,7 +1,9 @@
-//! JSON Schemas of tools: compiled once, never fetched, bounded in size.
+//! JSON Schemas of tools: compiled once, never fetched, bounded in size and in what a check costs.
 //!
 //! The dialect is draft 2020-12 unless `$schema` names another. References stay within the document:
 //! nothing is ever read from the network or from a file.
+
+mod cost;
 
 use std::{
     fmt::Write as _,
@@ -11,6 +13,7 @@ use std::{
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
+use self::cost::Document;
 use super::recent::Recent;
 use crate::domain::{
     fault::{Fault, Reason},
@@ -39,7 +42,15 @@ const MAX_PATTERN_BYTES: usize = 1024 * 1024;
 /// Compiled schemas by their text.
 #[derive(Debug)]
 pub(super) struct Schemas {
-    kept: Mutex<Recent<JsonText, Result<Arc<Validator>, Fault>>>,
+    kept: Mutex<Recent<JsonText, Result<Arc<Compiled>, Fault>>>,
+}
+
+/// A schema that is ready to be used.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    validator: Validator,
+    /// The schema itself, when what a check costs has to be found out with each value.
+    measured: Option<Value>,
 }
 
 impl Schemas {
@@ -54,7 +65,7 @@ impl Schemas {
     ///
     /// # Errors
     /// `SCHEMA_INVALID`.
-    pub(super) fn compile(&self, schema: &JsonText) -> Result<Arc<Validator>, Fault> {
+    pub(super) fn compile(&self, schema: &JsonText) -> Result<Arc<Compiled>, Fault> {
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(compiled) = lock().get(schema) {
             return compiled.clone();
@@ -70,10 +81,14 @@ impl Schemas {
     /// # Errors
     /// `ARGUMENTS_INVALID`, with the first errors for the model to correct; `SCHEMA_INVALID`.
     pub(super) fn check(&self, schema: &JsonText, arguments: &JsonText) -> Result<(), Fault> {
-        let validator = self.compile(schema)?;
+        let compiled = self.compile(schema)?;
         let arguments: Value = serde_json::from_str(arguments.as_str())
             .map_err(|_| Fault::new(Reason::ArgumentsMalformed, "the arguments are no JSON"))?;
-        let mut errors = validator.iter_errors(&arguments).peekable();
+        if !compiled.affords(&arguments) {
+            let why = "the arguments are too large or too deep for the tool's schema";
+            return Err(Fault::new(Reason::ArgumentsInvalid, why));
+        }
+        let mut errors = compiled.validator.iter_errors(&arguments).peekable();
         if errors.peek().is_none() {
             return Ok(());
         }
@@ -81,7 +96,16 @@ impl Schemas {
     }
 }
 
-fn build(schema: &str) -> Result<Validator, Fault> {
+impl Compiled {
+    /// Whether a check takes no more steps than are allowed.
+    fn affords(&self, arguments: &Value) -> bool {
+        self.measured.as_ref().is_none_or(|schema| {
+            Document::read(schema).is_ok_and(|document| document.affords(arguments))
+        })
+    }
+}
+
+fn build(schema: &str) -> Result<Compiled, Fault> {
     if schema.len() > MAX_SCHEMA_BYTES {
         return Err(invalid(format!(
             "{} bytes are too many: a schema may have {MAX_SCHEMA_BYTES}",
@@ -90,11 +114,14 @@ fn build(schema: &str) -> Result<Validator, Fault> {
     }
     let schema: Value =
         serde_json::from_str(schema).map_err(|_| invalid("the schema is no JSON"))?;
+    let is_measured = Document::read(&schema)
+        .and_then(|document| document.bound())
+        .map_err(invalid)?;
     let patterns = PatternOptions::fancy_regex()
         .backtrack_limit(MAX_BACKTRACKS)
         .size_limit(MAX_PATTERN_BYTES)
         .dfa_size_limit(MAX_PATTERN_BYTES);
-    jsonschema::options()
+    let validator = jsonschema::options()
         .offline()
         .with_pattern_options(patterns)
         .build(&schema)
@@ -102,7 +129,11 @@ fn build(schema: &str) -> Result<Validator, Fault> {
             let mut message = String::new();
             describe_one(&mut message, &error);
             invalid(message)
-        })
+        })?;
+    Ok(Compiled {
+        validator,
+        measured: is_measured.then_some(schema),
+    })
 }
 
 fn invalid(description: impl Into<String>) -> Fault {
@@ -274,6 +305,37 @@ mod tests {
         let schema = JsonText::parse(schema).unwrap();
         let text = format!(r#"{{"a": "{}!"}}"#, "a".repeat(40));
         let arguments = JsonText::parse_object(&text).unwrap();
+        let fault = Schemas::new().check(&schema, &arguments).unwrap_err();
+        assert_eq!(fault.reason, Reason::ArgumentsInvalid);
+    }
+
+    #[test]
+    fn the_deepest_check_that_is_allowed_has_stack_enough() {
+        let definitions: Vec<_> = (0..10)
+            .map(|n| {
+                format!(
+                    r##""d{n}": {{"allOf": [{{"$ref": "#/$defs/d{}"}}]}}"##,
+                    n + 1
+                )
+            })
+            .collect();
+        let schema = format!(
+            r##"{{"$ref": "#/$defs/d0", "$defs": {{{},
+                "d10": {{"properties": {{"a": {{"$ref": "#"}}}}}}}}}}"##,
+            definitions.join(",")
+        );
+        let arguments = format!("{}1{}", r#"{"a":"#.repeat(126), "}".repeat(126));
+        let schema = JsonText::parse(&schema).unwrap();
+        let arguments = JsonText::parse_object(&arguments).unwrap();
+        Schemas::new().check(&schema, &arguments).unwrap();
+    }
+
+    #[test]
+    fn a_check_that_would_take_for_ever_is_not_begun() {
+        let child = r##"{"properties": {"a": {"$ref": "#"}}}"##;
+        let schema = JsonText::parse(&format!(r#"{{"allOf": [{child}, {child}]}}"#)).unwrap();
+        let arguments = format!("{}1{}", r#"{"a":"#.repeat(100), "}".repeat(100));
+        let arguments = JsonText::parse_object(&arguments).unwrap();
         let fault = Schemas::new().check(&schema, &arguments).unwrap_err();
         assert_eq!(fault.reason, Reason::ArgumentsInvalid);
     }
