@@ -123,10 +123,11 @@ async fn answer(
     Ok(None)
 }
 
-/// Text as it comes, and a line's end behind it.
+/// The text of one message as it comes, each part once, and a line's end behind it.
 #[derive(Default)]
 pub(super) struct Printer {
-    has_text: bool,
+    /// What of the message was printed.
+    printed: String,
     is_mid_line: bool,
     is_reasoning: bool,
 }
@@ -148,21 +149,36 @@ impl Printer {
         }
     }
 
-    /// Prints text.
-    pub(super) fn text(&mut self, text: &str) -> Result<(), Stop> {
+    /// Prints the text that follows.
+    fn text(&mut self, text: &str) -> Result<(), Stop> {
         if !text.is_empty() {
             output::text(text)?;
-            self.has_text = true;
+            self.printed.push_str(text);
             self.is_mid_line = !text.ends_with('\n');
         }
         Ok(())
     }
 
+    /// Prints what is still missing of a text: deltas may be left out once the message is complete.
+    pub(super) fn rest(&mut self, whole: &str) -> Result<(), Stop> {
+        if let Some(rest) = whole.strip_prefix(&self.printed) {
+            self.end_reasoning();
+            return self.text(rest);
+        }
+        // Something else than the deltas have said: it stands for itself.
+        self.begin()?;
+        self.text(whole)
+    }
+
+    /// Begins another message.
+    pub(super) fn begin(&mut self) -> Result<(), Stop> {
+        self.printed.clear();
+        self.end_line()
+    }
+
     /// Prints what no delta has shown, and ends the line.
     fn completion(&mut self, completion: &Completion) -> Result<(), Stop> {
-        if !self.has_text {
-            self.text(&message::text_of(completion.message.as_ref()))?;
-        }
+        self.rest(&message::text_of(completion.message.as_ref()))?;
         self.end_line()?;
         tell_unusual_end(completion.finish_reason());
         Ok(())
@@ -181,11 +197,6 @@ impl Printer {
             output::text("\n")?;
         }
         Ok(())
-    }
-
-    /// Whether text was printed since the last call.
-    pub(super) fn take_has_text(&mut self) -> bool {
-        std::mem::take(&mut self.has_text)
     }
 }
 

@@ -15,8 +15,8 @@ use crate::{
     client::{Client, Error, message},
     config::Environment,
     pb::v1::{
-        FinishReason, Role, Run, RunEvent, RunMessage, ToolCallUpdate, run, run_event::Event,
-        tool_call_update,
+        FinishReason, Message, Role, Run, RunEvent, RunMessage, ToolCallUpdate, run,
+        run_event::Event, tool_call_update,
     },
 };
 
@@ -108,11 +108,7 @@ impl RunPrinter {
         }
         match &event.event {
             Some(Event::MessageDelta(delta)) => {
-                if self.message_id != delta.message_id {
-                    self.printer.end_line()?;
-                    self.printer.take_has_text();
-                    self.message_id.clone_from(&delta.message_id);
-                }
+                self.turn_to(&delta.message_id)?;
                 for delta in &delta.deltas {
                     self.printer.delta(delta.delta.as_ref(), false)?;
                 }
@@ -120,14 +116,34 @@ impl RunPrinter {
             }
             Some(Event::MessageCompleted(completed)) => self.completed(completed),
             Some(Event::MessageDiscarded(_)) => {
-                self.printer.end_line()?;
-                self.printer.take_has_text();
+                self.printer.begin()?;
                 output::note("the model's answer broke off; it is asked again");
                 Ok(())
             }
             Some(Event::ToolCallUpdated(update)) => self.call(update),
-            Some(Event::Snapshot(_) | Event::RunUpdated(_) | Event::Heartbeat(_)) | None => Ok(()),
+            Some(Event::Snapshot(snapshot)) => {
+                for partial in &snapshot.partial_messages {
+                    self.whole(partial.message.as_ref())?;
+                }
+                Ok(())
+            }
+            Some(Event::RunUpdated(_) | Event::Heartbeat(_)) | None => Ok(()),
         }
+    }
+
+    /// Prints what is missing of a message as far as it is known.
+    fn whole(&mut self, message: Option<&Message>) -> Result<(), Stop> {
+        self.turn_to(message.map_or("", |message| &message.id))?;
+        self.printer.rest(&message::text_of(message))
+    }
+
+    /// What is printed from here belongs to this message.
+    fn turn_to(&mut self, message_id: &str) -> Result<(), Stop> {
+        if self.message_id != message_id {
+            message_id.clone_into(&mut self.message_id);
+            self.printer.begin()?;
+        }
+        Ok(())
     }
 
     fn completed(&mut self, completed: &RunMessage) -> Result<(), Stop> {
@@ -137,11 +153,7 @@ impl RunPrinter {
         }
         self.finish_reason = completed.finish_reason();
         self.has_answered = true;
-        let is_shown = message.is_some_and(|message| message.id == self.message_id)
-            && self.printer.take_has_text();
-        if !is_shown {
-            self.printer.text(&message::text_of(message))?;
-        }
+        self.whole(message)?;
         self.printer.end_line()
     }
 
@@ -171,7 +183,7 @@ impl RunPrinter {
     /// Ends the output of a watch: prints the answer when no event did.
     pub(super) fn end_of_watch(&mut self, run: &Run) -> Result<(), Stop> {
         if !self.json && !self.has_answered {
-            self.printer.text(&message::text_of(run.output.as_ref()))?;
+            self.whole(run.output.as_ref())?;
         }
         self.end(Some(run))
     }

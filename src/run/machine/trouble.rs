@@ -103,52 +103,50 @@ impl Trouble {
     pub(super) fn told(&self, call_id: &CallId) -> ToolResult {
         let text = match self {
             Self::Unknown { known } if known.is_empty() => {
-                "Error: there is no such tool. There are no tools.".to_owned()
+                "There is no such tool. There are no tools.".to_owned()
             }
             Self::Unknown { known } => {
-                format!("Error: there is no such tool. The tools are: {known}.")
+                format!("There is no such tool. The tools are: {known}.")
             }
-            Self::Forbidden => "Error: tools may not be used here.".to_owned(),
+            Self::Forbidden => "Tools may not be used here.".to_owned(),
             Self::Malformed(why) => {
-                format!("Error: the arguments must be one JSON object. {why}. The tool was not run.")
+                format!("The arguments must be one JSON object. {why}. The tool was not run.")
             }
             Self::Invalid(fault) => {
-                format!("Error: {}. The tool was not run.", fault.message)
+                format!("{}. The tool was not run.", fault.message)
             }
-            Self::NoHost(_) => {
-                "Error: the tool is not available at present. It was not run.".to_owned()
-            }
+            Self::NoHost(_) => "The tool is not available at present. It was not run.".to_owned(),
             Self::HostLost => {
-                "Error: the connection to the tool was lost again and again. Its result is not known."
+                "The connection to the tool was lost again and again. Its result is not known."
                     .to_owned()
             }
             Self::OutcomeUnknown => {
-                "Error: the connection to the tool was lost while it ran. The call may or may not \
+                "The connection to the tool was lost while it ran. The call may or may not \
                  have had its effect; find out before you repeat it."
                     .to_owned()
             }
             Self::TimedOut(limit) => format!(
-                "Error: the tool did not finish within {} s and was stopped. It may have had part \
+                "The tool did not finish within {} s and was stopped. It may have had part \
                  of its effect.",
                 limit.as_secs_f64()
             ),
             Self::Silent(limit) => format!(
-                "Error: the tool showed no progress for {} s and was stopped. It may have had part \
+                "The tool showed no progress for {} s and was stopped. It may have had part \
                  of its effect.",
                 limit.as_secs_f64()
             ),
             Self::Changed => {
-                "Error: the tool's definition has changed. It was not run. Read the new definition \
+                "The tool's definition has changed. It was not run. Read the new definition \
                  before you call it again."
                     .to_owned()
             }
-            Self::Failed(_) => "Error: the tool could not be run, for a technical reason.".to_owned(),
+            Self::Failed(_) => "The tool could not be run, for a technical reason.".to_owned(),
             Self::TooLarge { bytes, limit } => format!(
-                "Error: the tool has run, but its result of {bytes} bytes is larger than the \
+                "The tool has run, but its result of {bytes} bytes is larger than the \
                  {limit} bytes allowed. Ask for less at a time."
             ),
-            Self::Cancelled => "Error: cancelled before there was a result.".to_owned(),
-            Self::RunEnded(_) => "Error: not run to its end, because the run ended.".to_owned(),
+            Self::Cancelled => "Cancelled before there was a result.".to_owned(),
+            Self::RunEnded(_) => "Not run to its end, because the run ended.".to_owned(),
         };
         ToolResult::error(call_id.clone(), text)
     }
