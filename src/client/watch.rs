@@ -1,6 +1,6 @@
 //! Watching runs: streams that resume by themselves.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use tonic::{Code, Streaming};
 
@@ -9,6 +9,9 @@ use crate::pb::v1::{
     EventDetail, Run, RunEvent, RunFilter, WatchRunRequest, WatchRunResponse, WatchRunsRequest,
     WatchRunsResponse, run, run_event::Event, run_service_client::RunServiceClient,
 };
+
+/// Runs that have ended and are remembered by a feed.
+const MAX_FINISHED: usize = 4096;
 
 /// Where a watch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,7 @@ impl Client {
             },
             stream: None,
             failed: 0,
+            seen: Shown::default(),
         }
     }
 
@@ -174,6 +178,41 @@ pub struct RunFeed {
     request: WatchRunsRequest,
     stream: Option<Streaming<WatchRunsResponse>>,
     failed: u32,
+    seen: Shown,
+}
+
+/// What a feed has shown. One that goes on from an early cursor may come upon events that a snapshot
+/// already covered.
+#[derive(Debug, Default)]
+struct Shown {
+    /// The newest event of each run.
+    newest: HashMap<String, i64>,
+    /// The runs that have ended, the oldest first: not all of them are kept.
+    finished: VecDeque<String>,
+}
+
+impl Shown {
+    /// Whether an event is to be shown; it then counts as shown.
+    fn is_new(&mut self, run_id: &str, event: &RunEvent) -> bool {
+        if is_heartbeat(event) {
+            return true;
+        }
+        let begins = matches!(event.event, Some(Event::Snapshot(_)));
+        let newest = self.newest.get(run_id);
+        if !begins && newest.is_some_and(|newest| event.sequence <= *newest) {
+            return false;
+        }
+        self.newest.insert(run_id.to_owned(), event.sequence);
+        if run_in(event).is_some_and(is_over) {
+            self.finished.push_back(run_id.to_owned());
+            if self.finished.len() > MAX_FINISHED
+                && let Some(oldest) = self.finished.pop_front()
+            {
+                self.newest.remove(&oldest);
+            }
+        }
+        true
+    }
 }
 
 impl RunFeed {
@@ -184,10 +223,12 @@ impl RunFeed {
     pub async fn next(&mut self) -> Result<WatchRunsResponse, Error> {
         loop {
             let error = match self.fetch().await {
-                Ok(batch) => {
+                Ok(mut batch) => {
                     if !batch.cursor.is_empty() {
                         self.request.cursor.clone_from(&batch.cursor);
                     }
+                    let run_id = &batch.root_run_id;
+                    batch.events.retain(|event| self.seen.is_new(run_id, event));
                     if batch.events.iter().any(|event| !is_heartbeat(event)) {
                         return Ok(batch);
                     }
@@ -239,4 +280,51 @@ impl RunFeed {
 
 fn is_heartbeat(event: &RunEvent) -> bool {
     matches!(event.event, Some(Event::Heartbeat(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pb::v1::RunSnapshot;
+
+    fn updated(sequence: i64, state: run::State) -> RunEvent {
+        let run = Run {
+            state: state.into(),
+            ..Run::default()
+        };
+        RunEvent {
+            sequence,
+            event: Some(Event::RunUpdated(Box::new(run))),
+            ..RunEvent::default()
+        }
+    }
+
+    fn snapshot(sequence: i64) -> RunEvent {
+        RunEvent {
+            sequence,
+            event: Some(Event::Snapshot(RunSnapshot::default())),
+            ..RunEvent::default()
+        }
+    }
+
+    #[test]
+    fn what_a_snapshot_has_covered_is_not_shown_again() {
+        let mut shown = Shown::default();
+        assert!(shown.is_new("a", &snapshot(5)));
+        assert!(!shown.is_new("a", &updated(4, run::State::Running)));
+        assert!(!shown.is_new("a", &updated(5, run::State::Running)));
+        assert!(shown.is_new("b", &updated(1, run::State::Running)));
+        assert!(shown.is_new("a", &updated(6, run::State::Succeeded)));
+        assert!(!shown.is_new("a", &updated(6, run::State::Succeeded)));
+        assert!(shown.is_new("a", &snapshot(2)), "a snapshot begins anew");
+    }
+
+    #[test]
+    fn runs_that_have_ended_are_not_remembered_for_ever() {
+        let mut shown = Shown::default();
+        for n in 0..=MAX_FINISHED {
+            assert!(shown.is_new(&n.to_string(), &updated(2, run::State::Failed)));
+        }
+        assert_eq!(shown.newest.len(), MAX_FINISHED);
+    }
 }
