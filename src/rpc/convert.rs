@@ -138,9 +138,11 @@ impl At<'_> {
 
     /// A fault that was found elsewhere lies here.
     fn blame(&self, fault: Fault) -> Fault {
-        let metadata = fault.metadata;
-        let mut blamed = self.fault(fault.reason, fault.message);
-        blamed.metadata = metadata;
+        // What the fault says of a field of its own is said of this one, which is where it stands.
+        let own = fault.violations.into_iter().next();
+        let what = own.map_or(fault.message, |violation| violation.description.into());
+        let mut blamed = self.fault(fault.reason, what);
+        blamed.metadata = fault.metadata;
         blamed
     }
 
@@ -276,6 +278,15 @@ mod tests {
             at.field("labels").key(key).to_string(),
             r#"spec.labels["a\nkey"]"#
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_field_is_said_once_and_of_the_field_in_the_request() {
+        let own = Fault::field(Reason::SchemaInvalid, "schema", "is none").with("tool", "t");
+        let fault = At::root("spec").field("tool").blame(own);
+        assert_eq!(fault.message, "spec.tool: is none");
+        assert_eq!(fault.violations[0].field, "spec.tool");
+        assert_eq!(fault.metadata["tool"], "t");
     }
 
     #[test]
