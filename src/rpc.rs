@@ -101,6 +101,11 @@ impl Server {
             .prepare();
         let streams =
             stream::Streams::new(settings.streams, tracker.clone(), phases.closing.clone());
+        let completions = completion::Completions::new(
+            backend.intake.clone(),
+            settings.completions,
+            streams.clone(),
+        );
         let hosting = host::Hosting {
             runs: backend.runs,
             hub: backend.hub,
@@ -109,7 +114,7 @@ impl Server {
             page_bytes: settings.messages.response_bytes,
         };
         let services = services::Services::new(
-            completion::Completions::new(backend.intake.clone(), settings.completions),
+            completions,
             hosting,
             model::Catalogue::new(backend.intake.models, settings.messages.response_bytes),
             standard,

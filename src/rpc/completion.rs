@@ -10,6 +10,7 @@ use super::{
     convert::{Intake, completion as encode},
     deadline::Deadline,
     status::status,
+    stream::Streams,
 };
 use crate::{
     domain::{
@@ -48,23 +49,26 @@ pub(super) struct Completions {
     intake: Intake,
     settings: Settings,
     room: Arc<Semaphore>,
+    streams: Streams,
 }
 
 /// The events of one completion, and the room it takes for as long as they last.
 struct Answering {
     id: CompletionId,
     events: ModelStream,
+    streams: Streams,
     _room: OwnedSemaphorePermit,
 }
 
 // === impl Completions ===
 
 impl Completions {
-    pub(super) fn new(intake: Intake, settings: Settings) -> Self {
+    pub(super) fn new(intake: Intake, settings: Settings, streams: Streams) -> Self {
         Self {
             intake,
             settings,
             room: Arc::new(Semaphore::new(settings.max_in_flight)),
+            streams,
         }
     }
 
@@ -94,6 +98,7 @@ impl Completions {
         Ok(Answering {
             id: CompletionId::mint(),
             events: generate(Arc::clone(&self.intake.models), plan, request),
+            streams: self.streams.clone(),
             _room: room,
         })
     }
@@ -104,7 +109,7 @@ impl CompletionService for Completions {
     /// Answers once.
     ///
     /// `INVALID_ARGUMENT` for a wrong request, `NOT_FOUND` for an unknown provider or model,
-    /// `UNAVAILABLE` / `SERVER_OVERLOADED`, `DEADLINE_EXCEEDED`, and the provider's faults.
+    /// `UNAVAILABLE` / `SERVER_OVERLOADED` or `SERVER_DRAINING`, `DEADLINE_EXCEEDED`, and the provider's faults.
     async fn generate_completion(
         &self,
         request: Request<GenerateCompletionRequest>,
@@ -164,8 +169,17 @@ fn broken() -> Fault {
 // === impl Answering ===
 
 impl Answering {
+    /// What the model says next, or that the server ends.
+    async fn event(&mut self) -> Option<Result<ModelEvent, Fault>> {
+        tokio::select! {
+            biased;
+            event = self.events.next() => event,
+            fault = self.streams.closed() => Some(Err(fault)),
+        }
+    }
+
     async fn whole(&mut self) -> Result<Box<Completion>, Fault> {
-        while let Some(event) = self.events.next().await {
+        while let Some(event) = self.event().await {
             match event? {
                 ModelEvent::Finished(completion) => return Ok(completion),
                 ModelEvent::Started { .. } | ModelEvent::Delta(_) | ModelEvent::Discarded(_) => {}
@@ -176,7 +190,7 @@ impl Answering {
 
     async fn next(&mut self) -> Option<Result<StreamCompletionResponse, Fault>> {
         loop {
-            let event = match self.events.next().await? {
+            let event = match self.event().await? {
                 Ok(ModelEvent::Started { model }) => encode::started(self.id, &model),
                 Ok(ModelEvent::Delta(delta)) => encode::delta(&delta),
                 Ok(ModelEvent::Finished(completion)) => {

@@ -8,8 +8,8 @@ use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::harness::{
-    Server, assert_fails, attach, create, host, last_run, output, registration, spec, start_run,
-    tool,
+    Server, assert_fails, attach, create, host, last_run, output, params, registration, spec,
+    start_run, tool,
 };
 
 #[tokio::test(start_paused = true)]
@@ -125,4 +125,35 @@ async fn health_says_so_first() {
     assert_eq!(watch.message().await.unwrap().unwrap().status, 2);
     assert!(before.elapsed() < Duration::from_secs(1));
     drained.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn completions_are_told_why_they_end() {
+    let server = Server::start().await;
+    let (mut streaming, mut waiting) = (server.completions().await, server.completions().await);
+    let params = Some(params("fake:hang"));
+    let request = v1::StreamCompletionRequest {
+        params: params.clone(),
+    };
+    let mut stream = streaming
+        .stream_completion(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let request = v1::GenerateCompletionRequest { params };
+    let (answer, drained) = tokio::join!(waiting.generate_completion(request), async {
+        while server.models.active() < 2 {
+            tokio::task::yield_now().await;
+        }
+        server.drain().await
+    });
+    drained.unwrap();
+    assert_fails(answer, Code::Unavailable, "SERVER_DRAINING");
+    let ended = loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            other => break other,
+        }
+    };
+    assert_fails(ended, Code::Unavailable, "SERVER_DRAINING");
 }
