@@ -42,7 +42,9 @@ use crate::domain::{principal::Principal, secret::Secret};
 /// are known by name.
 pub const PROVIDER_KINDS: &[&str] = &[
     "anthropic",
+    "azure",
     "cerebras",
+    "cohere",
     "crusoe",
     "deepseek",
     "edenai",
@@ -54,6 +56,7 @@ pub const PROVIDER_KINDS: &[&str] = &[
     "huggingface",
     "inception",
     "lmstudio",
+    "mistral",
     "nebius",
     "ollama",
     "openai",
@@ -63,6 +66,7 @@ pub const PROVIDER_KINDS: &[&str] = &[
     "script",
     "together",
     "tongyi",
+    "watsonx",
     "xai",
 ];
 

@@ -11,7 +11,10 @@
 
 pub mod anthropic;
 mod auth;
+pub mod azure;
+pub mod cohere;
 mod date;
+mod draft;
 mod endpoint;
 mod exchange;
 mod fault;
@@ -19,9 +22,11 @@ pub mod gemini;
 #[cfg(test)]
 mod golden;
 mod http;
+pub mod lines;
 mod listing;
 mod merge;
 mod names;
+pub mod ollama;
 pub mod openai;
 pub mod protocol;
 pub mod registry;
@@ -33,6 +38,7 @@ mod token;
 mod upstream;
 pub mod vendor;
 mod vertex;
+pub mod watsonx;
 
 use std::collections::BTreeMap;
 

@@ -10,6 +10,7 @@ use super::{
     endpoint::Endpoint,
     fault,
     http::{Body, Response, Until},
+    lines,
     protocol::{Assemble, Call, Frame, Framing, Progress, Rejection},
     sse,
 };
@@ -119,7 +120,7 @@ impl Exchange {
                 response.body.next(until).await?.unwrap_or_default()
             }
         };
-        if self.answer == Answer::Streamed && !looks_whole(&first) {
+        if self.answer == Answer::Streamed && !looks_whole(encoded.framing, &first) {
             let turn = self.turn(&response);
             let mut reading = Box::new(Reading {
                 body: response.body,
@@ -285,12 +286,14 @@ impl Reading {
 /// What cuts the bytes of a stream into frames.
 enum Decoder {
     Sse(sse::Decoder),
+    Lines(lines::Decoder),
 }
 
 impl Decoder {
     const fn new(framing: Framing, max_event_bytes: usize) -> Self {
         match framing {
             Framing::Sse => Self::Sse(sse::Decoder::new(max_event_bytes)),
+            Framing::Lines => Self::Lines(lines::Decoder::new(max_event_bytes)),
         }
     }
 
@@ -301,6 +304,7 @@ impl Decoder {
     ) -> Result<(), Fault> {
         match self {
             Self::Sse(decoder) => decoder.feed(piece, &mut |event| sink(frame(event))),
+            Self::Lines(decoder) => decoder.feed(piece, &mut |line| sink(nameless(line))),
         }
     }
 
@@ -310,6 +314,7 @@ impl Decoder {
     ) -> Result<(), Fault> {
         match self {
             Self::Sse(decoder) => decoder.finish(&mut |event| sink(frame(event))),
+            Self::Lines(decoder) => decoder.finish(&mut |line| sink(nameless(line))),
         }
     }
 }
@@ -321,9 +326,17 @@ fn frame<'a>(event: sse::Event<'a>) -> Frame<'a> {
     }
 }
 
-/// Whether what should be a stream begins like one JSON value, or like a page of HTML.
-fn looks_whole(first: &[u8]) -> bool {
-    matches!(first.trim_ascii_start().first(), Some(b'{' | b'[' | b'<'))
+const fn nameless(data: &[u8]) -> Frame<'_> {
+    Frame { event: "", data }
+}
+
+/// Whether what should be a stream begins like one JSON value, or like a page of HTML. A stream of lines
+/// always begins like the former, and its decoder takes a single one as well.
+fn looks_whole(framing: Framing, first: &[u8]) -> bool {
+    match framing {
+        Framing::Sse => matches!(first.trim_ascii_start().first(), Some(b'{' | b'[' | b'<')),
+        Framing::Lines => first.trim_ascii_start().first() == Some(&b'<'),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! - `domain.json`: provider, model, answer and request, in the domain's words;
 //! - `request.json`: the body that it becomes, byte for byte;
-//! - `response.json` or `response.sse`: what the vendor answers;
+//! - `response.json`, `response.sse` or `response.ndjson`: what the vendor answers;
 //! - `events.json`: what that becomes. A stream is also cut behind every byte, with the same result.
 //!
 //! `UPDATE_GOLDEN=1` writes `request.json` and `events.json`.
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    lines,
     protocol::{Call, Frame, Progress, Protocol, Turn},
     sse,
 };
@@ -152,6 +153,11 @@ fn check_case(case: &Path, protocol: &impl Fn(&str) -> Box<dyn Protocol>) {
         let cut = assemble(&*protocol, turn(), stream.as_bytes(), 1);
         assert_eq!(whole, cut, "{}: cut behind every byte", case.display());
         check_file(&case.join("events.json"), &whole);
+    } else if let Ok(stream) = text("response.ndjson") {
+        let whole = assemble_lines(&*protocol, turn(), stream.as_bytes(), usize::MAX);
+        let cut = assemble_lines(&*protocol, turn(), stream.as_bytes(), 1);
+        assert_eq!(whole, cut, "{}: cut behind every byte", case.display());
+        check_file(&case.join("events.json"), &whole);
     }
 }
 
@@ -181,6 +187,20 @@ fn assemble(protocol: &dyn Protocol, turn: Turn, stream: &[u8], piece: usize) ->
             progress = assembler.feed(frame, &mut deltas)?;
         }
         Ok(())
+    };
+    let mut pieces = stream.chunks(piece.min(stream.len().max(1)));
+    let fed = pieces.try_for_each(|piece| decoder.feed(piece, &mut feed));
+    let fed = fed.and_then(|()| decoder.finish(&mut feed));
+    let end = fed.and_then(|()| assembler.finish(&mut deltas));
+    events(&deltas, end)
+}
+
+fn assemble_lines(protocol: &dyn Protocol, turn: Turn, stream: &[u8], piece: usize) -> String {
+    let (mut assembler, mut deltas) = (protocol.assemble(turn), Vec::new());
+    let mut decoder = lines::Decoder::new(1 << 20);
+    let mut feed = |data: &[u8]| {
+        let frame = Frame { event: "", data };
+        assembler.feed(frame, &mut deltas).map(|_progress| ())
     };
     let mut pieces = stream.chunks(piece.min(stream.len().max(1)));
     let fed = pieces.try_for_each(|piece| decoder.feed(piece, &mut feed));

@@ -6,6 +6,7 @@
 mod calls;
 mod decode;
 mod encode;
+mod responses;
 mod strict;
 mod think;
 mod wire;
@@ -51,6 +52,20 @@ pub struct Quirks {
     pub thinking: Thinking,
     /// How an output schema is asked for.
     pub schema: Schema,
+    /// Whose words it uses where they part ways.
+    pub dialect: Dialect,
+}
+
+/// Whose words a vendor uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// OpenAI's.
+    OpenAi,
+    /// Mistral's (docs.mistral.ai/api, "Chat Completion", and the types of its SDK): ids of calls are
+    /// nine letters and digits, the seed is `random_seed`, reasoning comes and goes as chunks of the
+    /// content, results carry their media themselves, documents are `document_url`, a user does not
+    /// speak straight after a tool, and an assistant's message at the end is a prefix to go on from.
+    Mistral,
 }
 
 /// How vendors are told how hard to think.
@@ -97,6 +112,7 @@ impl Quirks {
         names: true,
         thinking: Thinking::Effort,
         schema: Schema::Native,
+        dialect: Dialect::OpenAi,
     };
 
     /// A server that says it is compatible: the older words, which all of them know.
@@ -110,6 +126,7 @@ impl Quirks {
         names: true,
         thinking: Thinking::Effort,
         schema: Schema::Native,
+        dialect: Dialect::OpenAi,
     };
 }
 
@@ -129,15 +146,27 @@ pub struct OpenAi {
 /// # Errors
 /// When the settings do not make one.
 pub(crate) fn build(parts: &mut Parts<'_>) -> Result<Arc<dyn Adapter>, String> {
-    let protocol = OpenAi {
+    let is_ollama = parts.vendor.is_some_and(|vendor| vendor.name == "ollama");
+    let has_responses = match parts.parameter("api") {
+        None | Some("chat") => false,
+        Some("responses") => true,
+        Some("native") if is_ollama => return super::ollama::build(parts),
+        Some(_) => return Err("parameters.api is chat or responses, or ollama's native".to_owned()),
+    };
+    let openai = OpenAi {
         name: parts.name.to_owned(),
         quirks: parts
             .vendor
             .map_or(Quirks::COMPATIBLE, |vendor| vendor.quirks),
         options: parts.settings.options.clone(),
     };
+    let protocol: Box<dyn Protocol> = if has_responses {
+        Box::new(responses::Responses { openai })
+    } else {
+        Box::new(openai)
+    };
     let authorize = parts.authorize(KeyHeader::bearer)?;
-    parts.endpoint(base_url(parts)?, Box::new(protocol), authorize)
+    parts.endpoint(base_url(parts)?, protocol, authorize)
 }
 
 /// Where it is. Ollama and LM Studio are known by their address alone; both serve the protocol under
@@ -206,6 +235,7 @@ mod tests {
     #[test]
     fn golden_cases_hold() {
         golden::check_family(FAMILY, protocol);
+        golden::check_family("mistral", protocol);
     }
 
     #[test]

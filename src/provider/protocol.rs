@@ -57,6 +57,8 @@ impl fmt::Debug for Encoded {
 pub enum Framing {
     /// Server-sent events.
     Sse,
+    /// Lines, one JSON value each.
+    Lines,
 }
 
 impl Framing {
@@ -64,6 +66,7 @@ impl Framing {
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Sse => "text/event-stream",
+            Self::Lines => "application/x-ndjson",
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     anthropic,
     auth::{Anonymous, Authorize, KeyHeader, Missing},
+    azure, cohere,
     endpoint::{Adapter, Endpoint, parse_headers},
     gemini,
     http::Client,
@@ -16,17 +17,20 @@ use super::{
     openai, script,
     settings::{Limits, ProviderSettings, Settings, Timeouts},
     vendor::{self, Key, Vendor},
-    vertex,
+    vertex, watsonx,
 };
 use crate::domain::{fault::Fault, secret::Secret};
 
 /// The protocols, by the name they have in the configuration.
 const KINDS: &[(&str, Build)] = &[
     ("anthropic", anthropic::build),
+    ("azure", azure::build),
+    ("cohere", cohere::build),
     ("gemini", gemini::build),
     ("google", vertex::build),
     ("openai", openai::build),
     ("script", script::build),
+    ("watsonx", watsonx::build),
 ];
 
 /// Builds a provider of one kind.
@@ -126,9 +130,7 @@ impl Parts<'_> {
             client: self.client()?,
         }))
     }
-}
 
-impl Parts<'_> {
     /// What connects to it, and to whoever gives out its tokens.
     ///
     /// # Errors
@@ -136,6 +138,28 @@ impl Parts<'_> {
     pub(crate) fn client(&mut self) -> Result<Client, String> {
         self.clients
             .get(self.timeouts.connect, self.settings.proxy.as_deref())
+    }
+
+    /// A parameter that only some protocols know.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.settings.parameters.get(name).map(String::as_str)
+    }
+
+    /// Its key, if there is one.
+    pub(crate) fn key(&self) -> Option<&Secret> {
+        self.settings.key.as_ref().filter(|key| !key.is_empty())
+    }
+
+    /// Where it is, of a vendor that has an address for each customer. Without one every call fails and
+    /// names the variable.
+    ///
+    /// # Errors
+    /// When it is no HTTP URL.
+    pub(crate) fn own_base_url(&self) -> Result<Option<String>, String> {
+        match &self.settings.base_url {
+            None => Ok(None),
+            Some(_) => self.base_url().map(Some),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The vendors that need no configuration but a key. One that speaks the OpenAI protocol is one row.
 
-use super::openai::{Quirks, ReasoningField, Schema, Thinking};
+use super::openai::{Dialect, Quirks, ReasoningField, Schema, Thinking};
 
 /// A vendor: where it is, what it speaks, where its key is found.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +71,15 @@ pub const BUILT_IN: &[Vendor] = &[
         key: Key::Needed("ANTHROPIC_API_KEY"),
         quirks: Quirks::COMPATIBLE,
     },
+    // https://learn.microsoft.com/azure/ai-foundry/openai/reference; there is an address for each resource
+    Vendor {
+        name: "azure",
+        kind: "azure",
+        base_url: "",
+        base_url_variable: Some("AZURE_BASE_URL"),
+        key: Key::AnyOf(&["AZURE_API_KEY", "AZURE_OPENAI_API_KEY"]),
+        quirks: Quirks::OPENAI,
+    },
     // https://inference-docs.cerebras.ai/resources/openai
     compatible(
         "cerebras",
@@ -81,6 +90,15 @@ pub const BUILT_IN: &[Vendor] = &[
             ..Quirks::COMPATIBLE
         },
     ),
+    // https://docs.cohere.com/reference/chat
+    Vendor {
+        name: "cohere",
+        kind: "cohere",
+        base_url: "https://api.cohere.com",
+        base_url_variable: Some("CO_API_URL"),
+        key: Key::AnyOf(&["CO_API_KEY", "COHERE_API_KEY"]),
+        quirks: Quirks::COMPATIBLE,
+    },
     // https://docs.crusoecloud.com/quickstart/getting-started-with-serverless-inference: served by vLLM
     compatible(
         "crusoe",
@@ -188,6 +206,20 @@ pub const BUILT_IN: &[Vendor] = &[
             ..Quirks::COMPATIBLE
         },
     },
+    // https://docs.mistral.ai/api
+    compatible(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        &["MISTRAL_API_KEY"],
+        Quirks {
+            stream_usage: false,
+            top_k: true,
+            max_effort: "max",
+            names: false,
+            dialect: Dialect::Mistral,
+            ..Quirks::COMPATIBLE
+        },
+    ),
     // https://docs.tokenfactory.nebius.com/api-reference/introduction
     compatible(
         "nebius",
@@ -278,6 +310,15 @@ pub const BUILT_IN: &[Vendor] = &[
             ..Quirks::COMPATIBLE
         },
     ),
+    // https://cloud.ibm.com/apidocs/watsonx-ai#text-chat
+    Vendor {
+        name: "watsonx",
+        kind: "watsonx",
+        base_url: "https://us-south.ml.cloud.ibm.com",
+        base_url_variable: Some("WATSONX_SERVICE_URL"),
+        key: Key::Needed("WATSONX_API_KEY"),
+        quirks: Quirks::COMPATIBLE,
+    },
     // https://docs.x.ai/docs/api-reference
     compatible(
         "xai",
@@ -288,6 +329,12 @@ pub const BUILT_IN: &[Vendor] = &[
             ..Quirks::COMPATIBLE
         },
     ),
+];
+
+/// Variables that hold parameters, where the configuration says nothing: kind, parameter, variable.
+pub const PARAMETERS: &[(&str, &str, &str)] = &[
+    ("azure", "api_version", "AZURE_API_VERSION"),
+    ("watsonx", "project_id", "WATSONX_PROJECT_ID"),
 ];
 
 /// The built-in vendor of that name.

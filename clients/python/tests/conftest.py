@@ -15,23 +15,20 @@ READY = "runwire listening on "
 BINARY = Path(__file__).parents[3] / "target" / "debug" / "runwire"
 
 
-def executable() -> str:
-    return os.environ.get("RUNWIRE_BIN", str(BINARY))
-
-
 class Server:
     """A process of the server; its log is kept."""
 
-    def __init__(self, folder: Path, upstream: str, *, listen: str = "127.0.0.1:0", extra: str = "") -> None:
+    def __init__(self, folder: Path, upstream: str, *, listen: str = "127.0.0.1:0") -> None:
+        binary = os.environ.get("RUNWIRE_BIN", str(BINARY))
         config = folder / "runwire.toml"
         config.write_text(
             f"[providers.up]\nkind = 'openai'\nbase_url = '{upstream}'\n"
             "[models.aliases]\nfast = 'up:aliased'\n"
             "[retry]\nbase_delay = '10ms'\n"
             "[tools]\ngrace = '1s'\n"
-            f"[server]\ndrain = '2s'\n{extra}"
+            "[server]\ndrain = '2s'\n"
         )
-        arguments = [executable(), "serve", "--config", str(config), "--listen", listen]
+        arguments = [binary, "serve", "--config", str(config), "--listen", listen]
         arguments += ["--data-dir", str(folder / "data")]
         self.process = subprocess.Popen(
             arguments, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
@@ -62,11 +59,6 @@ class Server:
             self._reader.join(5)
             assert self.process.stderr is not None
             self.process.stderr.close()
-
-
-@pytest.fixture(scope="session")
-def binary() -> str:
-    return executable()
 
 
 @pytest.fixture(scope="session")

@@ -172,8 +172,13 @@ impl Assembler {
             }
         }
         if let Some(content) = said.content {
-            let content = text_of(content)?;
-            self.split(&content, out);
+            for (kind, piece) in pieces_of(content)? {
+                match kind {
+                    Kind::Text => self.split(&piece, out),
+                    Kind::Reasoning if piece.is_empty() => {}
+                    Kind::Reasoning => self.grow(Kind::Reasoning, &piece, out),
+                }
+            }
         }
         if let Some(refusal) = said.refusal.as_deref().filter(|text| !text.is_empty()) {
             self.refused = true;
@@ -342,19 +347,44 @@ fn in_band(error: &RawValue, other: Reason) -> Fault {
 
 /// Content as text: a string, or the texts of an array of parts. Anything else is nothing.
 fn text_of(raw: &RawValue) -> Result<Cow<'_, str>, Fault> {
+    let mut pieces = pieces_of(raw)?;
+    if pieces.len() > 1 {
+        let whole: String = pieces.into_iter().map(|(_, piece)| piece).collect();
+        return Ok(whole.into());
+    }
+    Ok(pieces.pop().map(|(_, piece)| piece).unwrap_or_default())
+}
+
+/// Content in pieces: text, and the reasoning that Mistral puts beside it.
+fn pieces_of(raw: &RawValue) -> Result<Vec<(Kind, Cow<'_, str>)>, Fault> {
     let wrong = |_error| fault::broken_stream("the text of the answer is not text");
     match raw.get().as_bytes().first() {
         Some(b'"') => serde_json::from_str(raw.get())
-            .map(Cow::Owned)
+            .map(|text: String| vec![(Kind::Text, Cow::Owned(text))])
             .map_err(wrong),
         Some(b'[') => {
             let parts: Vec<ContentPart<'_>> = serde_json::from_str(raw.get()).map_err(wrong)?;
-            let texts: String = parts
-                .iter()
-                .filter_map(|part| part.text.as_deref())
-                .collect();
-            Ok(Cow::Owned(texts))
+            let mut pieces = Vec::with_capacity(parts.len());
+            for part in parts {
+                pieces.extend(part.text.map(|text| (Kind::Text, text)));
+                let thought = part.thinking.map(thought_of).transpose()?;
+                pieces.extend(thought.map(|text| (Kind::Reasoning, Cow::Owned(text))));
+            }
+            Ok(pieces)
         }
-        _ => Ok(Cow::Borrowed("")),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The texts of a piece of reasoning: a string, or an array of parts, which are nested no further.
+fn thought_of(raw: &RawValue) -> Result<String, Fault> {
+    let wrong = |_error| fault::broken_stream("the reasoning of the answer is not text");
+    match raw.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str(raw.get()).map_err(wrong),
+        Some(b'[') => {
+            let parts: Vec<ContentPart<'_>> = serde_json::from_str(raw.get()).map_err(wrong)?;
+            Ok(parts.into_iter().filter_map(|part| part.text).collect())
+        }
+        _ => Ok(String::new()),
     }
 }

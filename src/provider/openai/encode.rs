@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    FAMILY, OpenAi, Quirks, Schema, Thinking,
+    Dialect, FAMILY, OpenAi, Quirks, Schema, Thinking,
     strict::is_strict,
     wire::request::{
         Body, Budget, Content, Function, JsonSchema, Message, NamedFunction, ResponseFormat,
@@ -64,7 +64,8 @@ pub(crate) fn encode(vendor: &OpenAi, call: Call<'_>) -> Result<Encoded, Fault> 
         temperature: options.temperature,
         top_p: options.top_p,
         top_k: options.top_k.filter(|_| quirks.top_k),
-        seed: options.seed,
+        seed: options.seed.filter(|_| quirks.dialect == Dialect::OpenAi),
+        random_seed: options.seed.filter(|_| quirks.dialect == Dialect::Mistral),
         stop: &options.stop_sequences,
         reasoning_effort: thinking.effort,
         thinking: thinking.switch,

@@ -11,6 +11,7 @@
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use sha2::{Digest, Sha256};
 
 use super::Text;
 use crate::{
@@ -22,10 +23,10 @@ use crate::{
     provider::{
         names::PlainNames,
         openai::{
-            FAMILY, Quirks, ReasoningField,
+            Dialect, FAMILY, Quirks, ReasoningField,
             wire::request::{
                 Content as WireContent, File, FunctionCall, ImageUrl, InputAudio,
-                Message as WireMessage, Part as WirePart, ToolCall,
+                Message as WireMessage, Part as WirePart, Thought, ToolCall,
             },
         },
     },
@@ -60,6 +61,9 @@ pub(crate) fn encode<'a>(
         }
     }
     encoder.show();
+    if let (Dialect::Mistral, Some(last)) = (quirks.dialect, encoder.out.last_mut()) {
+        last.prefix = last.role == "assistant" && last.tool_calls.is_empty();
+    }
     Ok(encoder.out)
 }
 
@@ -69,6 +73,23 @@ fn wire_ids(messages: &[Arc<Message>]) -> HashMap<&CallId, &str> {
         .iter()
         .flat_map(|message| message.parts.iter().filter_map(wire_id))
         .collect()
+}
+
+/// Nine letters and digits that stand for an id: the same ones wherever it stands.
+fn nine(id: &str) -> Text<'_> {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    if id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return id.into();
+    }
+    let digest = Sha256::digest(id);
+    let digit = |byte: &u8| DIGITS.get(usize::from(*byte) % DIGITS.len());
+    digest
+        .iter()
+        .filter_map(digit)
+        .take(9)
+        .map(|digit| char::from(*digit))
+        .collect::<String>()
+        .into()
 }
 
 fn wire_id(part: &Part) -> Option<(&CallId, &str)> {
@@ -102,9 +123,14 @@ impl<'a> Encoder<'a, '_> {
                 Content::Text(text) => parts.push(WirePart::Text {
                     text: Text::Borrowed(text),
                 }),
-                Content::Media(media) => parts.push(encode_media(media, &|| field(number))?),
+                Content::Media(media) => {
+                    parts.push(encode_media(media, self.quirks.dialect, &|| field(number))?);
+                }
                 Content::Reasoning(_) | Content::ToolCall(_) | Content::ToolResult(_) => {}
             }
+        }
+        if role == "user" {
+            self.speak_between();
         }
         let mut encoded = WireMessage::new(role, content_of(parts));
         encoded.name = self.name_of(message);
@@ -123,6 +149,10 @@ impl<'a> Encoder<'a, '_> {
                 Content::Media(media) => parts.push(WirePart::Text {
                     text: format!("[{}]", media.media_type).into(),
                 }),
+                Content::Reasoning(text) if text.is_empty() => {}
+                Content::Reasoning(text) if self.quirks.dialect == Dialect::Mistral => {
+                    parts.push(thinking(text));
+                }
                 Content::Reasoning(text) => reasoning.push_str(text),
                 Content::ToolCall(call) => encoded.tool_calls.push(ToolCall {
                     id: self.id_of(&call.id),
@@ -138,7 +168,8 @@ impl<'a> Encoder<'a, '_> {
                 Content::ToolResult(_) => {}
             }
         }
-        if parts.is_empty() && encoded.tool_calls.is_empty() {
+        let is_thought = |part: &WirePart<'_>| matches!(part, WirePart::Thinking { .. });
+        if parts.iter().all(is_thought) && encoded.tool_calls.is_empty() {
             // Nothing that could be told, such as reasoning alone.
             return;
         }
@@ -166,10 +197,19 @@ impl<'a> Encoder<'a, '_> {
                 continue;
             };
             let id = self.id_of(&result.call_id);
-            let mut encoded = WireMessage::new("tool", WireContent::Text(result_text(result)));
+            let mut parts = vec![WirePart::Text {
+                text: result_text(result),
+            }];
+            if self.quirks.dialect == Dialect::Mistral {
+                for media in media_of(result) {
+                    parts.push(encode_media(media, Dialect::Mistral, &|| field(number))?);
+                }
+            } else {
+                self.show_later(result, &id, &|| field(number))?;
+            }
+            let mut encoded = WireMessage::new("tool", content_of(parts));
             encoded.tool_call_id = Some(id);
             self.out.push(encoded);
-            self.show_later(result, id, &|| field(number))?;
         }
         Ok(())
     }
@@ -181,16 +221,14 @@ impl<'a> Encoder<'a, '_> {
         field: &dyn Fn() -> String,
     ) -> Result<(), Fault> {
         let mut first = true;
-        for part in &result.parts {
-            let Content::Media(media) = &part.content else {
-                continue;
-            };
+        for media in media_of(result) {
             if std::mem::take(&mut first) {
                 self.shown.push(WirePart::Text {
                     text: format!("Part of the result of the tool call {id}:").into(),
                 });
             }
-            self.shown.push(encode_media(media, field)?);
+            self.shown
+                .push(encode_media(media, self.quirks.dialect, field)?);
         }
         Ok(())
     }
@@ -209,9 +247,39 @@ impl<'a> Encoder<'a, '_> {
         plain_name(name)
     }
 
-    fn id_of(&self, id: &'a CallId) -> &'a str {
-        self.ids.get(id).copied().unwrap_or_else(|| id.as_str())
+    fn id_of(&self, id: &'a CallId) -> Text<'a> {
+        let id = self.ids.get(id).copied().unwrap_or_else(|| id.as_str());
+        match self.quirks.dialect {
+            Dialect::OpenAi => id.into(),
+            Dialect::Mistral => nine(id),
+        }
     }
+
+    /// Where a user may not speak straight after a tool, the assistant takes notice in between.
+    fn speak_between(&mut self) {
+        let after_a_tool = self.out.last().is_some_and(|last| last.role == "tool");
+        if after_a_tool && self.quirks.dialect == Dialect::Mistral {
+            let notice = WireContent::Text(Cow::Borrowed("OK."));
+            self.out.push(WireMessage::new("assistant", notice));
+        }
+    }
+}
+
+fn thinking(text: &str) -> WirePart<'_> {
+    let text = Text::Borrowed(text);
+    WirePart::Thinking {
+        thinking: [Thought { kind: "text", text }],
+    }
+}
+
+fn media_of(result: &ToolResult) -> impl Iterator<Item = &Media> {
+    result.parts.iter().filter_map(|part| match &part.content {
+        Content::Media(media) => Some(media),
+        Content::Text(_)
+        | Content::Reasoning(_)
+        | Content::ToolCall(_)
+        | Content::ToolResult(_) => None,
+    })
 }
 
 /// One text stands alone, as every vendor takes it; anything else is an array.
@@ -243,7 +311,11 @@ fn plain_name<'a>(name: &str) -> Option<Text<'a>> {
     (!name.is_empty()).then(|| name.into())
 }
 
-fn encode_media<'a>(media: &'a Media, field: &dyn Fn() -> String) -> Result<WirePart<'a>, Fault> {
+fn encode_media<'a>(
+    media: &'a Media,
+    dialect: Dialect,
+    field: &dyn Fn() -> String,
+) -> Result<WirePart<'a>, Fault> {
     let refuse = |what: &str| Err(Fault::invalid(field(), what));
     let kind = media.media_type.split_once('/').map(|(kind, _)| kind);
     match (kind, &media.source) {
@@ -255,6 +327,11 @@ fn encode_media<'a>(media: &'a Media, field: &dyn Fn() -> String) -> Result<Wire
                 url: data_url(&media.media_type, bytes).into(),
             },
         }),
+        (Some("audio"), MediaSource::Inline(bytes)) if dialect == Dialect::Mistral => {
+            Ok(WirePart::PlainAudio {
+                input_audio: STANDARD.encode(bytes),
+            })
+        }
         (Some("audio"), MediaSource::Inline(bytes)) => match audio_format(&media.media_type) {
             Some(format) => Ok(WirePart::InputAudio {
                 input_audio: InputAudio {
@@ -265,6 +342,15 @@ fn encode_media<'a>(media: &'a Media, field: &dyn Fn() -> String) -> Result<Wire
             None => refuse("the provider takes audio as WAV or MP3 only"),
         },
         (Some("audio"), MediaSource::Uri(_)) => refuse("the provider takes audio inline only"),
+        _ if media.media_type == "application/pdf" && dialect == Dialect::Mistral => {
+            Ok(WirePart::DocumentUrl {
+                document_url: match &media.source {
+                    MediaSource::Inline(bytes) => data_url(&media.media_type, bytes).into(),
+                    MediaSource::Uri(uri) => uri.into(),
+                },
+                document_name: media.filename.as_deref().map(Cow::Borrowed),
+            })
+        }
         _ if media.media_type == "application/pdf" => match &media.source {
             MediaSource::Inline(bytes) => Ok(WirePart::File {
                 file: File {

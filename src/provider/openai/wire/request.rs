@@ -42,6 +42,9 @@ pub(crate) struct Body<'a> {
     /// Best-effort determinism.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
+    /// The same, as Mistral has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_seed: Option<i64>,
     /// Stop texts.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub stop: &'a [String],
@@ -111,7 +114,10 @@ pub(crate) struct Message<'a> {
     pub tool_calls: Vec<ToolCall<'a>>,
     /// The call that this is the result of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool_call_id: Option<&'a str>,
+    pub tool_call_id: Option<Cow<'a, str>>,
+    /// Whether the answer goes on from this message, as Mistral has it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub prefix: bool,
 }
 
 impl<'a> Message<'a> {
@@ -125,6 +131,7 @@ impl<'a> Message<'a> {
             reasoning: None,
             tool_calls: Vec::new(),
             tool_call_id: None,
+            prefix: false,
         }
     }
 }
@@ -163,6 +170,35 @@ pub(crate) enum Part<'a> {
         /// The document.
         file: File<'a>,
     },
+    /// Audio, as Mistral has it.
+    #[serde(rename = "input_audio")]
+    PlainAudio {
+        /// Base64.
+        input_audio: String,
+    },
+    /// A document, as Mistral has it.
+    DocumentUrl {
+        /// Where, perhaps a data URL.
+        document_url: Cow<'a, str>,
+        /// Its name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        document_name: Option<Cow<'a, str>>,
+    },
+    /// Reasoning, as Mistral has it.
+    Thinking {
+        /// One text.
+        thinking: [Thought<'a>; 1],
+    },
+}
+
+/// A piece of reasoning.
+#[derive(Serialize)]
+pub(crate) struct Thought<'a> {
+    /// `text`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// It.
+    pub text: Cow<'a, str>,
 }
 
 /// Where an image is.
@@ -194,7 +230,7 @@ pub(crate) struct File<'a> {
 #[derive(Serialize)]
 pub(crate) struct ToolCall<'a> {
     /// Its id.
-    pub id: &'a str,
+    pub id: Cow<'a, str>,
     /// `function`.
     #[serde(rename = "type")]
     pub kind: &'static str,

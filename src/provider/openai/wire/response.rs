@@ -117,6 +117,9 @@ pub(crate) struct ContentPart<'a> {
     /// Text.
     #[serde(borrow, default)]
     pub text: Option<Cow<'a, str>>,
+    /// Reasoning, as Mistral has it: parts once more.
+    #[serde(borrow, default)]
+    pub thinking: Option<&'a RawValue>,
 }
 
 /// Tokens.

@@ -1,0 +1,268 @@
+//! Azure: OpenAI's models at Azure OpenAI, everybody's at Azure AI inference. Both speak the chat
+//! completions protocol, at addresses and with credentials of their own.
+//!
+//! Source: learn.microsoft.com, "Azure OpenAI in Microsoft Foundry Models REST API reference", "API
+//! version lifecycle" (for `/openai/v1`), "Content filtering", "Azure AI Model Inference REST API", and
+//! "OAuth 2.0 client credentials flow".
+//!
+//! - The model's name is that of the deployment.
+//! - The base URL decides how it is asked: see [`Style`].
+//! - The key goes out in `api-key`. With the parameters `tenant_id` and `client_id` the key is the
+//!   secret of an application in Entra ID, and what goes out is a token that it is exchanged for.
+//! - What the content filter refuses comes with status 400: it is an outcome, `CONTENT_FILTER`.
+
+use std::{fmt, sync::Arc};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use http::HeaderName;
+use serde_json::Value;
+
+use super::{
+    auth::{KeyHeader, Missing},
+    endpoint::Adapter,
+    http::Client,
+    openai::{OpenAi, Quirks},
+    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
+    registry::Parts,
+    token::{self, Token, TokenCache, TokenSettings, TokenSource},
+};
+use crate::domain::{
+    completion::Completion, fault::Fault, json::JsonText, model::ModelInfo, secret::Secret,
+};
+
+/// The variable that holds the base URL.
+const BASE_URL: &str = "AZURE_BASE_URL";
+/// The header of a key, at both services.
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+/// The API version for addresses that need one, where nobody names another.
+const OPENAI_VERSION: &str = "2024-10-21";
+const INFERENCE_VERSION: &str = "2024-05-01-preview";
+/// What a token is good for.
+const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
+const AUTHORITY: &str = "https://login.microsoftonline.com";
+
+/// How a model is asked, by the shape of the base URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Style {
+    /// `https://NAME.openai.azure.com/openai/v1`, or the bare resource without an API version: no API
+    /// version, the deployment in the body.
+    V1 {
+        /// What is missing of the base URL.
+        prefix: &'static str,
+    },
+    /// The bare resource with an API version: the deployment stands in the path.
+    Deployments {
+        /// The version.
+        version: String,
+    },
+    /// `…/openai/deployments/NAME`: one deployment, whatever the model is called.
+    Deployment {
+        /// The version.
+        version: String,
+    },
+    /// `https://NAME.services.ai.azure.com/models`: the model in the body.
+    Inference {
+        /// The version.
+        version: String,
+    },
+}
+
+impl Style {
+    fn of(base_url: &str, version: Option<&str>) -> Self {
+        let or = |default: &str| version.unwrap_or(default).to_owned();
+        if base_url.ends_with("/openai/v1") {
+            Self::V1 { prefix: "" }
+        } else if base_url.ends_with("/models") {
+            Self::Inference {
+                version: or(INFERENCE_VERSION),
+            }
+        } else if base_url.contains("/openai/deployments/") {
+            Self::Deployment {
+                version: or(OPENAI_VERSION),
+            }
+        } else {
+            match version {
+                Some(version) => Self::Deployments {
+                    version: version.to_owned(),
+                },
+                None => Self::V1 {
+                    prefix: "/openai/v1",
+                },
+            }
+        }
+    }
+
+    fn path(&self, model: &str) -> Result<String, Fault> {
+        Ok(match self {
+            Self::V1 { prefix } => format!("{prefix}/chat/completions"),
+            Self::Deployments { version } => {
+                let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+                if model.is_empty() || !model.bytes().all(plain) {
+                    return Err(Fault::invalid(
+                        "model",
+                        "a deployment's name is of a-z A-Z 0-9 - _ .",
+                    ));
+                }
+                format!("/openai/deployments/{model}/chat/completions?api-version={version}")
+            }
+            Self::Deployment { version } | Self::Inference { version } => {
+                format!("/chat/completions?api-version={version}")
+            }
+        })
+    }
+
+    fn models_path(&self) -> Option<&'static str> {
+        match self {
+            Self::V1 { prefix: "" } => Some("/models"),
+            Self::V1 { .. } => Some("/openai/v1/models"),
+            // What there is under an API version lists base models, not deployments.
+            Self::Deployments { .. } | Self::Deployment { .. } | Self::Inference { .. } => None,
+        }
+    }
+}
+
+/// The protocol, at one resource.
+#[derive(Debug)]
+struct Azure {
+    openai: OpenAi,
+    style: Style,
+}
+
+/// Builds a provider of kind `azure`.
+///
+/// # Errors
+/// When the settings do not make one.
+pub(crate) fn build(parts: &mut Parts<'_>) -> Result<Arc<dyn Adapter>, String> {
+    let base_url = parts.own_base_url()?;
+    let version = parts.parameter("api_version");
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
+    if version.is_some_and(|version| !version.bytes().all(fits)) {
+        return Err("parameters.api_version is no version, such as 2024-10-21".to_owned());
+    }
+    let style = Style::of(base_url.as_deref().unwrap_or_default(), version);
+    let quirks = match style {
+        Style::Inference { .. } => Quirks::COMPATIBLE,
+        Style::V1 { .. } | Style::Deployments { .. } | Style::Deployment { .. } => Quirks::OPENAI,
+    };
+    let protocol = Azure {
+        openai: OpenAi {
+            name: parts.name.to_owned(),
+            quirks,
+            options: parts.settings.options.clone(),
+        },
+        style,
+    };
+    let Some(base_url) = base_url else {
+        let missing = Missing {
+            variable: BASE_URL.to_owned(),
+        };
+        let nowhere = "https://azure.invalid".to_owned();
+        return parts.endpoint(nowhere, Box::new(protocol), Arc::new(missing));
+    };
+    let authorize = match Entra::of(parts)? {
+        Some(entra) => Arc::new(TokenCache::new(entra, TokenSettings::default())),
+        None => parts.authorize(|key| KeyHeader::new(API_KEY, key))?,
+    };
+    parts.endpoint(base_url, Box::new(protocol), authorize)
+}
+
+impl Protocol for Azure {
+    fn encode(&self, call: Call<'_>) -> Result<Encoded, Fault> {
+        let path = self.style.path(&call.model.model)?;
+        Ok(Encoded {
+            path,
+            ..self.openai.encode(call)?
+        })
+    }
+
+    fn decode(&self, turn: Turn, body: &[u8]) -> Result<Completion, Fault> {
+        self.openai.decode(turn, body)
+    }
+
+    fn assemble(&self, turn: Turn) -> Box<dyn Assemble> {
+        self.openai.assemble(turn)
+    }
+
+    fn reject(&self, turn: Turn, rejection: Rejection<'_>) -> Result<Completion, Fault> {
+        let mut completion = self.openai.reject(turn, rejection)?;
+        completion.provider_metadata = filter_result(rejection.body);
+        Ok(completion)
+    }
+
+    fn models_path(&self) -> Option<&'static str> {
+        self.style.models_path()
+    }
+
+    fn decode_models(&self, provider: &str, body: &[u8]) -> Result<Vec<ModelInfo>, Fault> {
+        self.openai.decode_models(provider, body)
+    }
+}
+
+/// What the content filter found, by category.
+fn filter_result(body: &[u8]) -> Option<JsonText> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let found = body.pointer("/error/innererror/content_filter_result")?;
+    let metadata = serde_json::json!({ "content_filter_result": found });
+    JsonText::parse_object(&metadata.to_string()).ok()
+}
+
+/// An application in Entra ID.
+struct Entra {
+    client: Client,
+    url: String,
+    client_id: String,
+    secret: Secret,
+    scope: String,
+}
+
+impl Entra {
+    /// The application that the parameters name; `None` when they name none.
+    fn of(parts: &mut Parts<'_>) -> Result<Option<Self>, String> {
+        let (tenant, client_id) = (parts.parameter("tenant_id"), parts.parameter("client_id"));
+        let (tenant, client_id) = match (tenant, client_id) {
+            (None, None) => return Ok(None),
+            (Some(tenant), Some(client_id)) => (tenant, client_id.to_owned()),
+            (Some(_), None) | (None, Some(_)) => {
+                return Err("parameters.tenant_id and parameters.client_id go together".to_owned());
+            }
+        };
+        let Some(secret) = parts.key().cloned() else {
+            return Ok(None);
+        };
+        let authority = parts.parameter("authority").unwrap_or(AUTHORITY);
+        let url = format!("{authority}/{tenant}/oauth2/v2.0/token");
+        let scope = parts.parameter("scope").unwrap_or(SCOPE).to_owned();
+        Ok(Some(Self {
+            client: parts.client()?,
+            url,
+            client_id,
+            secret,
+            scope,
+        }))
+    }
+}
+
+impl fmt::Debug for Entra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entra({})", self.client_id)
+    }
+}
+
+impl TokenSource for Entra {
+    fn fetch(&self) -> BoxFuture<'_, Result<Token, Fault>> {
+        async move {
+            let fields = [
+                ("grant_type", "client_credentials"),
+                ("client_id", &self.client_id),
+                ("client_secret", self.secret.expose()),
+                ("scope", &self.scope),
+            ];
+            let limit = TokenSettings::default().fetch;
+            token::post_form(&self.client, &self.url, &fields, limit).await
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests;
