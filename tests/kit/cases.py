@@ -45,6 +45,8 @@ CLAUDE_DIFFERS = {
     # The upstream does not tell reasoning tokens apart.
     "usage": {"usage": (11, 7, 5, 0)},
 }
+# Arguments are objects: the upstream cannot send broken ones.
+GEMINI_DIFFERS = {name: {"calls": [("get_weather", {})]} for name in ("badargs", "lengthtool")}
 SPEAKERS = {
     "anthropic": Speaker("anthropic", model="claude-sonnet-4-6", differs=CLAUDE_DIFFERS),
     "anthropic-newer": Speaker(
@@ -52,6 +54,13 @@ SPEAKERS = {
         model="claude-opus-5-5",
         parameters={"version": "2026-10-21"},
         differs=CLAUDE_DIFFERS,
+    ),
+    "gemini": Speaker("gemini", path="/v1beta", differs=GEMINI_DIFFERS),
+    # With the key of a service account whose tokens the upstream gives out.
+    "google": Speaker(
+        "google",
+        parameters={"region": "us-east5", "credentials_file": "{account}"},
+        differs=GEMINI_DIFFERS,
     ),
 }
 
