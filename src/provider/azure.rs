@@ -30,6 +30,9 @@ use crate::domain::{
     completion::Completion, fault::Fault, json::JsonText, model::ModelInfo, secret::Secret,
 };
 
+/// Parameters that the environment may hold, and the variables that are looked at.
+pub(super) const PARAMETERS: &[(&str, &[&str])] = &[("api_version", &["AZURE_API_VERSION"])];
+
 /// The variable that holds the base URL.
 const BASE_URL: &str = "AZURE_BASE_URL";
 /// The header of a key, at both services.

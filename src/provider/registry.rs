@@ -243,7 +243,9 @@ pub(crate) fn vendor_of(name: &str, provider: &ProviderSettings) -> Option<&'sta
 /// order.
 pub(crate) fn parameters_of(vendor: &Vendor) -> &'static [(&'static str, &'static [&'static str])] {
     match vendor.kind {
+        "azure" => azure::PARAMETERS,
         "google" => vertex::PARAMETERS,
+        "watsonx" => watsonx::PARAMETERS,
         _ => &[],
     }
 }

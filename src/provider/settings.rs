@@ -80,16 +80,6 @@ impl ProviderSettings {
         if self.base_url.is_none() {
             self.base_url = vendor.base_url_variable.and_then(lookup);
         }
-        for (_, parameter, variable) in vendor::PARAMETERS
-            .iter()
-            .filter(|(kind, ..)| *kind == vendor.kind)
-        {
-            if !self.parameters.contains_key(*parameter)
-                && let Some(value) = lookup(variable)
-            {
-                self.parameters.insert((*parameter).to_owned(), value);
-            }
-        }
         let variables = match &self.key_variable {
             Some(variable) => vec![variable.clone()],
             None => vendor

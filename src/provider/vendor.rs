@@ -151,6 +151,24 @@ pub const BUILT_IN: &[Vendor] = &[
             ..Quirks::COMPATIBLE
         },
     ),
+    // https://ai.google.dev/gemini-api/docs
+    Vendor {
+        name: "gemini",
+        kind: "gemini",
+        base_url: "https://generativelanguage.googleapis.com",
+        base_url_variable: Some("GOOGLE_GEMINI_BASE_URL"),
+        key: Key::AnyOf(&["GEMINI_API_KEY", "GOOGLE_API_KEY"]),
+        quirks: Quirks::COMPATIBLE,
+    },
+    // https://docs.cloud.google.com/vertex-ai; where it is depends on the region.
+    Vendor {
+        name: "google",
+        kind: "google",
+        base_url: "",
+        base_url_variable: None,
+        key: Key::None,
+        quirks: Quirks::COMPATIBLE,
+    },
     // https://console.groq.com/docs/openai: authors' names are refused
     compatible(
         "groq",
@@ -176,24 +194,6 @@ pub const BUILT_IN: &[Vendor] = &[
         &["INCEPTION_API_KEY"],
         Quirks::COMPATIBLE,
     ),
-    // https://ai.google.dev/gemini-api/docs
-    Vendor {
-        name: "gemini",
-        kind: "gemini",
-        base_url: "https://generativelanguage.googleapis.com",
-        base_url_variable: Some("GOOGLE_GEMINI_BASE_URL"),
-        key: Key::AnyOf(&["GEMINI_API_KEY", "GOOGLE_API_KEY"]),
-        quirks: Quirks::COMPATIBLE,
-    },
-    // https://docs.cloud.google.com/vertex-ai; where it is depends on the region.
-    Vendor {
-        name: "google",
-        kind: "google",
-        base_url: "",
-        base_url_variable: None,
-        key: Key::None,
-        quirks: Quirks::COMPATIBLE,
-    },
     // https://docs.lmstudio.ai/developer/openai-compat
     Vendor {
         name: "lmstudio",
@@ -331,12 +331,6 @@ pub const BUILT_IN: &[Vendor] = &[
     ),
 ];
 
-/// Variables that hold parameters, where the configuration says nothing: kind, parameter, variable.
-pub const PARAMETERS: &[(&str, &str, &str)] = &[
-    ("azure", "api_version", "AZURE_API_VERSION"),
-    ("watsonx", "project_id", "WATSONX_PROJECT_ID"),
-];
-
 /// The built-in vendor of that name.
 pub fn built_in(name: &str) -> Option<&'static Vendor> {
     BUILT_IN.iter().find(|vendor| vendor.name == name)
@@ -357,7 +351,6 @@ mod tests {
             let local = vendor.base_url.starts_with("http://localhost:");
             assert!(local || vendor.base_url.starts_with("https://") || vendor.base_url.is_empty());
             assert!(!vendor.base_url.ends_with('/'), "{}", vendor.name);
-            assert!(!vendor.key.variables().is_empty(), "{}", vendor.name);
         }
     }
 }

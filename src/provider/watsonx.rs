@@ -36,6 +36,9 @@ use crate::{
     run::port::Answer,
 };
 
+/// Parameters that the environment may hold, and the variables that are looked at.
+pub(super) const PARAMETERS: &[(&str, &[&str])] = &[("project_id", &["WATSONX_PROJECT_ID"])];
+
 /// The API's date, where nobody names another.
 const VERSION: &str = "2024-10-08";
 const MODELS: &str =
