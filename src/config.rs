@@ -288,6 +288,8 @@ section! {
         timeout: Duration = Duration::from_secs(300),
         /// Time to wait for a host to accept a call.
         accept_timeout: Duration = Duration::from_secs(60),
+        /// Time for a host to accept a call that it was sent; then another one is asked.
+        reaction_timeout: Duration = Duration::from_secs(15),
         /// How long a cancelled call's host is waited for.
         cancel_grace: Duration = Duration::from_secs(10),
         /// Most deliveries of one call.

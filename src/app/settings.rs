@@ -46,6 +46,7 @@ pub(super) fn runs(config: &Config) -> run::Settings {
         },
         tool_timeout: tools.timeout,
         accept_timeout: tools.accept_timeout,
+        reaction_timeout: tools.reaction_timeout,
         cancel_grace: tools.cancel_grace,
         max_attempts: tools.max_attempts,
         max_result_bytes: tools.max_result.bytes(),

@@ -57,6 +57,9 @@ struct Reading {
     assembler: Box<dyn Assemble>,
     progress: Progress,
     bytes: usize,
+    /// What ended the stream, once everything that came before it has been handed over: one read may
+    /// bring both.
+    broken: Option<Fault>,
 }
 
 impl fmt::Debug for Exchange {
@@ -131,8 +134,9 @@ impl Exchange {
                 assembler: self.endpoint.protocol.assemble(turn),
                 progress: Progress::Open,
                 bytes: 0,
+                broken: None,
             });
-            let grown = reading.take(&first, self.endpoint.client.limits().max_stream_bytes)?;
+            let grown = reading.take(&first, self.endpoint.client.limits().max_stream_bytes);
             self.state = State::Reading(reading);
             self.grow(grown);
             return Ok(());
@@ -181,6 +185,9 @@ impl Exchange {
         let State::Reading(reading) = &mut self.state else {
             return Ok(());
         };
+        if let Some(fault) = reading.broken.take() {
+            return Err(fault);
+        }
         let now = Instant::now();
         let until = match reading.progress {
             Progress::Open => Until::after(now, timeouts.idle, "the silence within the answer"),
@@ -192,12 +199,13 @@ impl Exchange {
             // Frames behind the end are of no interest.
             (Ok(Some(_)) | Ok(None) | Err(_), Progress::Ended) => return self.end(),
             (Ok(Some(piece)), Progress::Open | Progress::Complete) => {
-                reading.take(&piece, max_bytes)?
+                reading.take(&piece, max_bytes)
             }
             (Ok(None), Progress::Open | Progress::Complete) => {
-                let grown = reading.flush()?;
+                let grown = reading.flush();
+                let is_broken = reading.broken.is_some();
                 self.grow(grown);
-                return self.end();
+                return if is_broken { Ok(()) } else { self.end() };
             }
             // The model has said why it stopped: nothing of the answer is lost.
             (Err(_), Progress::Complete) => return self.end(),
@@ -249,39 +257,43 @@ impl Exchange {
 }
 
 impl Reading {
-    fn take(&mut self, piece: &[u8], max_bytes: usize) -> Result<Vec<Delta>, Fault> {
+    /// A piece of the body: what grew by it, up to whatever broke the stream.
+    fn take(&mut self, piece: &[u8], max_bytes: usize) -> Vec<Delta> {
         self.bytes = self.bytes.saturating_add(piece.len());
         if self.bytes > max_bytes {
-            return Err(fault::broken_stream(
+            self.broken = Some(fault::broken_stream(
                 "the provider's answer is larger than the server takes",
             ));
+            return Vec::new();
         }
-        let (mut grown, mut progress) = (Vec::new(), self.progress);
-        let assembler = &mut self.assembler;
-        self.decoder.feed(piece, &mut |frame| {
-            if progress != Progress::Ended {
-                progress = assembler.feed(frame, &mut grown)?;
-            }
-            Ok(())
-        })?;
-        self.progress = progress;
-        Ok(grown)
+        self.decode(|decoder, sink| decoder.feed(piece, sink))
     }
 
     /// The body has ended: what its last bytes leave.
-    fn flush(&mut self) -> Result<Vec<Delta>, Fault> {
+    fn flush(&mut self) -> Vec<Delta> {
+        self.decode(Decoder::finish)
+    }
+
+    fn decode(
+        &mut self,
+        read: impl FnOnce(&mut Decoder, Sink<'_>) -> Result<(), Fault>,
+    ) -> Vec<Delta> {
         let (mut grown, mut progress) = (Vec::new(), self.progress);
         let assembler = &mut self.assembler;
-        self.decoder.finish(&mut |frame| {
+        let read = read(&mut self.decoder, &mut |frame| {
             if progress != Progress::Ended {
                 progress = assembler.feed(frame, &mut grown)?;
             }
             Ok(())
-        })?;
+        });
         self.progress = progress;
-        Ok(grown)
+        self.broken = read.err();
+        grown
     }
 }
+
+/// Where frames go.
+type Sink<'a> = &'a mut dyn FnMut(Frame<'_>) -> Result<(), Fault>;
 
 /// What cuts the bytes of a stream into frames.
 enum Decoder {

@@ -71,7 +71,7 @@ impl Default for Settings {
             },
             tool_timeout: Duration::from_secs(5 * 60),
             accept_timeout: Duration::from_secs(60),
-            reaction_timeout: Duration::from_secs(5),
+            reaction_timeout: Duration::from_secs(15),
             result_slack: Duration::from_secs(2),
             cancel_grace: Duration::from_secs(10),
             max_attempts: 3,

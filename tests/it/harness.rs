@@ -81,19 +81,7 @@ impl Server {
 
     /// A connection of its own.
     pub(crate) async fn channel(&self) -> Channel {
-        let pipe = Arc::new(Mutex::new(Some(self.pipe())));
-        Endpoint::from_static("http://runwire.test")
-            .initial_stream_window_size(256 * 1024)
-            .initial_connection_window_size(256 * 1024 * 1024)
-            .connect_with_connector(tower::service_fn(move |_| {
-                let pipe = pipe.lock().unwrap().take();
-                async move {
-                    pipe.map(TokioIo::new)
-                        .ok_or(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))
-                }
-            }))
-            .await
-            .unwrap()
+        channel_over(self.pipe()).await
     }
 
     pub(crate) async fn runs(&self) -> RunServiceClient<Channel> {
@@ -118,6 +106,23 @@ impl Server {
         self.tasks
             .spawn(async move { app.drain(CancellationToken::new()).await })
     }
+}
+
+/// A connection over a pipe whose other end a server has.
+pub(crate) async fn channel_over(pipe: DuplexStream) -> Channel {
+    let pipe = Arc::new(Mutex::new(Some(pipe)));
+    Endpoint::from_static("http://runwire.test")
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(256 * 1024 * 1024)
+        .connect_with_connector(tower::service_fn(move |_| {
+            let pipe = pipe.lock().unwrap().take();
+            async move {
+                pipe.map(TokioIo::new)
+                    .ok_or(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))
+            }
+        }))
+        .await
+        .unwrap()
 }
 
 /// The caller's half of a bidirectional stream, and the server's.

@@ -21,6 +21,7 @@ mod drain;
 mod harness;
 mod hosting;
 mod load;
+mod misbehaving;
 mod standard;
 mod tenancy;
 mod tls;

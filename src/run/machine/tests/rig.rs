@@ -124,7 +124,10 @@ impl Rig {
     pub(super) fn new(spec: RunSpec) -> Self {
         let (spec, now) = (Arc::new(spec), Timestamp::from_millis(1_000_000));
         let run = Arc::new(newborn(&spec, now));
-        let settings = Arc::new(Settings::default());
+        let settings = Arc::new(Settings {
+            reaction_timeout: Duration::from_secs(5),
+            ..Settings::default()
+        });
         Self {
             machine: Machine::new(Arc::clone(&spec), run, settings),
             spec,
