@@ -269,7 +269,7 @@ async fn a_run_on_a_broken_provider_fails_with_its_reason_and_others_go_on() {
             ended("good")
         )
     };
-    let (half, html, endless, good) = tokio::time::timeout(Duration::from_secs(60), all)
+    let (half, html, endless, good) = tokio::time::timeout(Duration::from_secs(60), Box::pin(all))
         .await
         .unwrap();
     let why = |run: &v1::Run| {
