@@ -6,7 +6,7 @@
 //! "OAuth 2.0 client credentials flow".
 //!
 //! - The model's name is that of the deployment.
-//! - The base URL decides how it is asked: see [`Style`].
+//! - The base URL decides how it is asked: see `Style`.
 //! - The key goes out in `api-key`. With the parameters `tenant_id` and `client_id` the key is the
 //!   secret of an application in Entra ID, and what goes out is a token that it is exchanged for.
 //! - What the content filter refuses comes with status 400: it is an outcome, `CONTENT_FILTER`.
