@@ -156,7 +156,9 @@ impl From<std::io::Error> for Stop {
 /// Does the work until it ends or somebody presses Ctrl-C, which drops it.
 async fn interruptible<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
     tokio::select! {
-        done = work => done,
+        // In this order: from the first word of the work on, Ctrl-C is ours to handle.
+        biased;
         _ = tokio::signal::ctrl_c() => Err(Stop::Interrupted),
+        done = work => done,
     }
 }

@@ -1,6 +1,6 @@
 //! `runwire run`: an agent from a file.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, pin::pin, time::Duration};
 
 use tokio::time::timeout;
 
@@ -47,16 +47,19 @@ pub(super) async fn run(args: RunArgs, environment: Environment, local: Local) -
     let target = Target::new(&args.common, environment, local).await?;
     let mut attached = target.client.attach(spec, Vec::new()).cancel_when_lost();
     let mut printer = RunPrinter::new(args.common.json);
+    // One for the whole loop: a signal that comes while an event is printed is not lost.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
+            biased;
+            _ = &mut interrupted => {
+                cancel(&target.client, attached.run_id()).await;
+                return Err(Stop::Interrupted);
+            }
             event = attached.next() => match event {
                 Some(event) => printer.event(&event?)?,
                 None => break,
             },
-            _ = tokio::signal::ctrl_c() => {
-                cancel(&target.client, attached.run_id()).await;
-                return Err(Stop::Interrupted);
-            }
         }
     }
     printer.end(attached.run())
