@@ -26,7 +26,7 @@ gen-check: ## Fail when the committed stubs are stale.
 bench: ## Measure, and print the figures.
 	scripts/bench.sh
 
-fuzz: ## Fuzz every target for ten minutes each.
+fuzz: ## Fuzz every decoder for ten minutes.
 	scripts/fuzz.sh 600
 
 fuzz-build: ## Build the fuzz targets.

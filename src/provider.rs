@@ -18,6 +18,7 @@ mod draft;
 mod endpoint;
 mod exchange;
 mod fault;
+pub mod framing;
 pub mod gemini;
 #[cfg(test)]
 mod golden;

@@ -31,7 +31,8 @@ use super::{
     auth::KeyHeader,
     endpoint::Adapter,
     fault::{self, Words},
-    protocol::{Assemble, Call, Encoded, Framing, Protocol, Rejection, Turn},
+    framing::Framing,
+    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
     registry::Parts,
 };
 use crate::{

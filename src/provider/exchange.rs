@@ -9,10 +9,9 @@ use tokio::time::Instant;
 use super::{
     endpoint::Endpoint,
     fault,
+    framing::{Decoder, Sink},
     http::{Body, Response, Until},
-    lines,
-    protocol::{Assemble, Call, Frame, Framing, Progress, Rejection},
-    sse,
+    protocol::{Assemble, Call, Progress, Rejection},
 };
 use crate::{
     domain::{
@@ -123,7 +122,7 @@ impl Exchange {
                 response.body.next(until).await?.unwrap_or_default()
             }
         };
-        if self.answer == Answer::Streamed && !looks_whole(encoded.framing, &first) {
+        if self.answer == Answer::Streamed && !encoded.framing.looks_whole(&first) {
             let turn = self.turn(&response);
             let mut reading = Box::new(Reading {
                 body: response.body,
@@ -276,7 +275,7 @@ impl Reading {
 
     fn decode(
         &mut self,
-        read: impl FnOnce(&mut Decoder, Sink<'_>) -> Result<(), Fault>,
+        read: impl FnOnce(&mut Decoder, &mut Sink<'_>) -> Result<(), Fault>,
     ) -> Vec<Delta> {
         let (mut grown, mut progress) = (Vec::new(), self.progress);
         let assembler = &mut self.assembler;
@@ -289,65 +288,6 @@ impl Reading {
         self.progress = progress;
         self.broken = read.err();
         grown
-    }
-}
-
-/// Where frames go.
-type Sink<'a> = &'a mut dyn FnMut(Frame<'_>) -> Result<(), Fault>;
-
-/// What cuts the bytes of a stream into frames.
-enum Decoder {
-    Sse(sse::Decoder),
-    Lines(lines::Decoder),
-}
-
-impl Decoder {
-    const fn new(framing: Framing, max_event_bytes: usize) -> Self {
-        match framing {
-            Framing::Sse => Self::Sse(sse::Decoder::new(max_event_bytes)),
-            Framing::Lines => Self::Lines(lines::Decoder::new(max_event_bytes)),
-        }
-    }
-
-    fn feed(
-        &mut self,
-        piece: &[u8],
-        sink: &mut dyn FnMut(Frame<'_>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        match self {
-            Self::Sse(decoder) => decoder.feed(piece, &mut |event| sink(frame(event))),
-            Self::Lines(decoder) => decoder.feed(piece, &mut |line| sink(nameless(line))),
-        }
-    }
-
-    fn finish(
-        &mut self,
-        sink: &mut dyn FnMut(Frame<'_>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        match self {
-            Self::Sse(decoder) => decoder.finish(&mut |event| sink(frame(event))),
-            Self::Lines(decoder) => decoder.finish(&mut |line| sink(nameless(line))),
-        }
-    }
-}
-
-fn frame<'a>(event: sse::Event<'a>) -> Frame<'a> {
-    Frame {
-        event: std::str::from_utf8(event.name).unwrap_or_default(),
-        data: event.data,
-    }
-}
-
-const fn nameless(data: &[u8]) -> Frame<'_> {
-    Frame { event: "", data }
-}
-
-/// Whether what should be a stream begins like one JSON value, or like a page of HTML. A stream of lines
-/// always begins like the former, and its decoder takes a single one as well.
-fn looks_whole(framing: Framing, first: &[u8]) -> bool {
-    match framing {
-        Framing::Sse => matches!(first.trim_ascii_start().first(), Some(b'{' | b'[' | b'<')),
-        Framing::Lines => first.trim_ascii_start().first() == Some(&b'<'),
     }
 }
 

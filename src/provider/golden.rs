@@ -13,9 +13,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    lines,
+    framing::{Decoder, Framing},
     protocol::{Call, Frame, Progress, Protocol, Turn},
-    sse,
 };
 use crate::{
     domain::{
@@ -28,6 +27,12 @@ use crate::{
     },
     run::port::Answer,
 };
+
+/// The files that hold a stream.
+const STREAMS: [(&str, Framing); 2] = [
+    ("response.sse", Framing::Sse),
+    ("response.ndjson", Framing::Lines),
+];
 
 #[derive(Deserialize)]
 struct Domain {
@@ -148,14 +153,15 @@ fn check_case(case: &Path, protocol: &impl Fn(&str) -> Box<dyn Protocol>) {
     if let Ok(response) = text("response.json") {
         let completion = protocol.decode(turn(), response.as_bytes());
         check_file(&case.join("events.json"), &events(&[], completion));
-    } else if let Ok(stream) = text("response.sse") {
-        let whole = assemble(&*protocol, turn(), stream.as_bytes(), usize::MAX);
-        let cut = assemble(&*protocol, turn(), stream.as_bytes(), 1);
-        assert_eq!(whole, cut, "{}: cut behind every byte", case.display());
-        check_file(&case.join("events.json"), &whole);
-    } else if let Ok(stream) = text("response.ndjson") {
-        let whole = assemble_lines(&*protocol, turn(), stream.as_bytes(), usize::MAX);
-        let cut = assemble_lines(&*protocol, turn(), stream.as_bytes(), 1);
+        return;
+    }
+    for (name, framing) in STREAMS {
+        let Ok(stream) = fs::read(case.join(name)) else {
+            continue;
+        };
+        let whole = assemble(&*protocol, turn(), framing, &[&stream]);
+        let pieces: Vec<&[u8]> = stream.chunks(1).collect();
+        let cut = assemble(&*protocol, turn(), framing, &pieces);
         assert_eq!(whole, cut, "{}: cut behind every byte", case.display());
         check_file(&case.join("events.json"), &whole);
     }
@@ -174,35 +180,17 @@ fn turn(model: &ModelRef, request: &Request) -> Turn {
     }
 }
 
-fn assemble(protocol: &dyn Protocol, turn: Turn, stream: &[u8], piece: usize) -> String {
+fn assemble(protocol: &dyn Protocol, turn: Turn, framing: Framing, pieces: &[&[u8]]) -> String {
     let (mut assembler, mut deltas) = (protocol.assemble(turn), Vec::new());
-    let mut decoder = sse::Decoder::new(1 << 20);
+    let mut decoder = Decoder::new(framing, 1 << 20);
     let mut progress = Progress::Open;
-    let mut feed = |event: sse::Event<'_>| {
+    let mut feed = |frame: Frame<'_>| {
         if progress != Progress::Ended {
-            let frame = Frame {
-                event: std::str::from_utf8(event.name).unwrap(),
-                data: event.data,
-            };
             progress = assembler.feed(frame, &mut deltas)?;
         }
         Ok(())
     };
-    let mut pieces = stream.chunks(piece.min(stream.len().max(1)));
-    let fed = pieces.try_for_each(|piece| decoder.feed(piece, &mut feed));
-    let fed = fed.and_then(|()| decoder.finish(&mut feed));
-    let end = fed.and_then(|()| assembler.finish(&mut deltas));
-    events(&deltas, end)
-}
-
-fn assemble_lines(protocol: &dyn Protocol, turn: Turn, stream: &[u8], piece: usize) -> String {
-    let (mut assembler, mut deltas) = (protocol.assemble(turn), Vec::new());
-    let mut decoder = lines::Decoder::new(1 << 20);
-    let mut feed = |data: &[u8]| {
-        let frame = Frame { event: "", data };
-        assembler.feed(frame, &mut deltas).map(|_progress| ())
-    };
-    let mut pieces = stream.chunks(piece.min(stream.len().max(1)));
+    let mut pieces = pieces.iter();
     let fed = pieces.try_for_each(|piece| decoder.feed(piece, &mut feed));
     let fed = fed.and_then(|()| decoder.finish(&mut feed));
     let end = fed.and_then(|()| assembler.finish(&mut deltas));

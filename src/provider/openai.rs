@@ -6,7 +6,7 @@
 mod calls;
 mod decode;
 mod encode;
-mod responses;
+pub mod responses;
 mod strict;
 mod think;
 mod wire;

@@ -9,6 +9,7 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::framing::Framing;
 use crate::{
     domain::{
         completion::{Completion, Delta, Request},
@@ -49,25 +50,6 @@ pub struct Encoded {
 impl fmt::Debug for Encoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Encoded({} bytes for {})", self.body.len(), self.path)
-    }
-}
-
-/// How a stream is cut into frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// Server-sent events.
-    Sse,
-    /// Lines, one JSON value each.
-    Lines,
-}
-
-impl Framing {
-    /// What a client says that it accepts.
-    pub const fn media_type(self) -> &'static str {
-        match self {
-            Self::Sse => "text/event-stream",
-            Self::Lines => "application/x-ndjson",
-        }
     }
 }
 

@@ -20,9 +20,10 @@ use crate::{
         tool::ToolSpec,
     },
     provider::{
+        framing::Framing,
         merge::merge,
         names::PlainNames,
-        protocol::{Call, Encoded, Framing},
+        protocol::{Call, Encoded},
     },
     run::port::Answer,
 };

@@ -17,8 +17,9 @@ use crate::{
         tool::ToolSpec,
     },
     provider::{
+        framing::Framing,
         merge::merge,
-        protocol::{Call, Encoded, Framing},
+        protocol::{Call, Encoded},
     },
     run::port::Answer,
 };

@@ -26,7 +26,7 @@ use crate::{
 
 /// The protocol, set up for one vendor.
 #[derive(Debug)]
-pub(super) struct Responses {
+pub struct Responses {
     /// The vendor: its name, its options, its list of models.
     pub openai: OpenAi,
 }

@@ -17,10 +17,11 @@ use crate::{
         tool::ToolSpec,
     },
     provider::{
+        framing::Framing,
         merge::merge,
         names::PlainNames,
         openai::{FAMILY, OpenAi, strict::is_strict},
-        protocol::{Call, Encoded, Framing},
+        protocol::{Call, Encoded},
     },
     run::port::Answer,
 };

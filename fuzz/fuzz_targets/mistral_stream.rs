@@ -1,0 +1,15 @@
+#![no_main]
+
+use runwire::provider::{
+    framing::Framing,
+    openai::{Dialect, OpenAi, Quirks},
+};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let protocol = OpenAi {
+        name: "p".to_owned(),
+        quirks: Quirks { dialect: Dialect::Mistral, ..Quirks::COMPATIBLE },
+        options: None,
+    };
+    runwire_fuzz::stream(&protocol, Framing::Sse, bytes);
+});
