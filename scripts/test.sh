@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests: the contract's lint, Rust, Python. Installs what it needs; wants cargo and python3.
+# All tests: the contract's lint, Rust, the clients, and what these have in common. Installs what it needs; wants cargo and python3.
 set -u
 # shellcheck source=scripts/tools.sh
 . "$(dirname "$0")/tools.sh"
@@ -20,5 +20,6 @@ python_tests() {
 suite 'contract' exit contract
 suite 'rust' cargo cargo test --locked --no-fail-fast
 suite 'python' pytest python_tests
+suite 'conformance' counts clients/conformance/run
 
 summary
