@@ -12,19 +12,23 @@
 pub mod anthropic;
 mod auth;
 pub mod azure;
+mod body;
 pub mod cohere;
+mod conversation;
 mod date;
 mod draft;
 mod endpoint;
 mod exchange;
 mod fault;
 pub mod framing;
+mod function;
 pub mod gemini;
 #[cfg(test)]
 mod golden;
 mod http;
 pub mod lines;
 mod listing;
+mod media;
 mod merge;
 mod names;
 pub mod ollama;

@@ -36,12 +36,7 @@ use super::{
     registry::Parts,
 };
 use crate::{
-    domain::{
-        completion::Completion,
-        fault::{Fault, Reason},
-        json::JsonText,
-        model::ModelInfo,
-    },
+    domain::{completion::Completion, fault::Fault, json::JsonText, model::ModelInfo},
     run::port::Answer,
 };
 
@@ -211,10 +206,6 @@ fn percent_encoded(name: &str) -> String {
         }
     }
     out
-}
-
-fn unwritable() -> Fault {
-    Fault::new(Reason::Internal, "the request cannot be written as JSON")
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+
 use super::{
     fault,
     names::PlainNames,
@@ -39,6 +42,36 @@ pub(crate) struct End<'a> {
     pub usage: Usage,
     /// The provider's extra fields, a JSON object; `{}` is none.
     pub metadata: String,
+}
+
+impl End<'_> {
+    /// The whole answer.
+    pub(crate) fn of(self, model: ModelRef, parts: Vec<Part>) -> Completion {
+        let metadata = Some(self.metadata).filter(|text| text != "{}");
+        Completion {
+            model,
+            message: Message {
+                id: None,
+                role: Role::Assistant,
+                parts,
+                name: None,
+            },
+            finish_reason: self.reason,
+            provider_finish_reason: self.word.to_owned(),
+            usage: self.usage,
+            provider_metadata: metadata.and_then(|text| JsonText::parse_object(&text).ok()),
+        }
+    }
+}
+
+/// What a provider says beside an answer, as [`End`] takes it.
+pub(crate) fn metadata(extras: &impl Serialize) -> String {
+    serde_json::to_string(extras).unwrap_or_default()
+}
+
+/// Whether a value says nothing.
+pub(crate) fn is_empty(raw: &RawValue) -> bool {
+    matches!(raw.get(), "null" | "\"\"" | "[]" | "{}")
 }
 
 impl Draft {
@@ -135,20 +168,7 @@ impl Draft {
 
     /// The answer, at its end. The draft is empty then.
     pub(crate) fn complete(&mut self, end: End<'_>) -> Completion {
-        let metadata = Some(end.metadata).filter(|text| text != "{}");
-        Completion {
-            model: self.model.clone(),
-            message: Message {
-                id: None,
-                role: Role::Assistant,
-                parts: std::mem::take(&mut self.parts),
-                name: None,
-            },
-            finish_reason: end.reason,
-            provider_finish_reason: end.word.to_owned(),
-            usage: end.usage,
-            provider_metadata: metadata.and_then(|text| JsonText::parse_object(&text).ok()),
-        }
+        end.of(self.model.clone(), std::mem::take(&mut self.parts))
     }
 
     fn open(&mut self, content: Content) -> usize {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header::DATE, header::RETRY_AFTER};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::date;
 use crate::domain::fault::{Fault, Reason};
@@ -171,6 +171,22 @@ pub(crate) fn of_words(words: &Words, other: Reason) -> Fault {
     } else {
         fault
     }
+}
+
+/// The fault behind an error object that came under a status of success.
+pub(crate) fn in_band(error: &RawValue, other: Reason) -> Fault {
+    let wrapped = format!("{{\"error\":{}}}", error.get());
+    of_words(&Words::parse(wrapped.as_bytes()), other)
+}
+
+/// What is wrong with an answer that came in one piece and was read like a stream: it is not broken,
+/// and asking again would bring the same.
+pub(crate) fn of_whole(mut fault: Fault) -> Fault {
+    if fault.reason == Reason::ProviderStreamBroken {
+        fault.reason = Reason::ProviderResponseInvalid;
+        fault.retry_after = None;
+    }
+    fault
 }
 
 /// An answer that is none. Asking again would bring the same.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::{
     auth::KeyHeader,
+    body::Overrides,
     endpoint::Adapter,
     fault::{self, Words},
     protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
@@ -25,7 +26,7 @@ use crate::domain::{
     completion::Completion,
     fault::Fault,
     json::JsonText,
-    model::{ModelInfo, ModelRef},
+    model::{ModelInfo, ModelRef, Options, ReasoningEffort},
 };
 
 /// The family: the name under which its state travels and its options are given.
@@ -128,6 +129,18 @@ impl Quirks {
         schema: Schema::Native,
         dialect: Dialect::OpenAi,
     };
+
+    /// What an effort is called.
+    const fn word(&self, effort: ReasoningEffort) -> &'static str {
+        match effort {
+            ReasoningEffort::None => "none",
+            ReasoningEffort::Minimal => "minimal",
+            ReasoningEffort::Low => "low",
+            ReasoningEffort::Medium => "medium",
+            ReasoningEffort::High => "high",
+            ReasoningEffort::Max => self.max_effort,
+        }
+    }
 }
 
 /// The protocol, set up for one vendor.
@@ -139,6 +152,18 @@ pub struct OpenAi {
     pub quirks: Quirks,
     /// A JSON object that the operator merges into every request.
     pub options: Option<JsonText>,
+}
+
+impl OpenAi {
+    /// What is merged into a request with these options.
+    fn overrides<'a>(&'a self, options: &'a Options) -> Overrides<'a> {
+        Overrides {
+            family: FAMILY,
+            provider: &self.name,
+            operator: self.options.as_ref(),
+            caller: &options.provider_options,
+        }
+    }
 }
 
 /// Builds a provider of kind `openai`.

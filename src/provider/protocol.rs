@@ -80,6 +80,13 @@ pub struct Turn {
     pub mint: Mint,
 }
 
+impl Turn {
+    /// A header of the response, if it is there and is text.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        Some(self.headers.get(name)?.to_str().ok()?.to_owned())
+    }
+}
+
 impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Turn({})", self.model)

@@ -14,13 +14,12 @@ use crate::{
         completion::{Completion, Delta},
         fault::{Fault, Reason},
         id::CallId,
-        json::JsonText,
-        message::{Message, Role},
         model::{FinishReason, ModelRef, Usage},
         tool::ToolSpec,
     },
     provider::{
-        fault::{self, Words},
+        draft::{self, End},
+        fault,
         names::PlainNames,
         protocol::{Assemble, Frame, Mint, Progress, Turn},
     },
@@ -39,7 +38,7 @@ pub(crate) fn decode(turn: Turn, body: &[u8]) -> Result<Completion, Fault> {
         fault::invalid_response("the provider's answer is not the JSON of one")
     })?;
     if let Some(error) = said.error {
-        return Err(in_band(error, Reason::ProviderUnavailable));
+        return Err(fault::in_band(error, Reason::ProviderUnavailable));
     }
     if said.content.is_none() || said.stop_reason.is_none() {
         return Err(fault::invalid_response(
@@ -51,13 +50,7 @@ pub(crate) fn decode(turn: Turn, body: &[u8]) -> Result<Completion, Fault> {
     let whole = assembler.take_whole(&said, &mut unseen);
     whole
         .and_then(|()| assembler.complete(&mut unseen))
-        .map_err(|mut fault| {
-            if fault.reason == Reason::ProviderStreamBroken {
-                fault.reason = Reason::ProviderResponseInvalid;
-                fault.retry_after = None;
-            }
-            fault
-        })
+        .map_err(fault::of_whole)
 }
 
 /// Puts an answer together.
@@ -117,9 +110,9 @@ struct Extras {
 impl Assembler {
     /// For an answer of which nothing has come as yet.
     pub(crate) fn new(turn: Turn) -> Self {
-        let header = |name: &str| Some(turn.headers.get(name)?.to_str().ok()?.to_owned());
         // On Bedrock and Vertex the header is the host's.
-        let request_id = header("request-id").or_else(|| header("x-amzn-requestid"));
+        let request_id = turn.header("request-id");
+        let request_id = request_id.or_else(|| turn.header("x-amzn-requestid"));
         Self {
             around: Around {
                 mint: turn.mint,
@@ -217,19 +210,13 @@ impl Assembler {
         for (_, block) in blocks {
             parts.extend(block.into_part()?);
         }
-        Ok(Completion {
-            model: self.model.clone(),
-            message: Message {
-                id: None,
-                role: Role::Assistant,
-                parts,
-                name: None,
-            },
-            finish_reason: finish_reason(&self.finish, called),
-            provider_finish_reason: std::mem::take(&mut self.finish),
+        let end = End {
+            reason: finish_reason(&self.finish, called),
+            word: &std::mem::take(&mut self.finish),
             usage: self.tokens.usage(),
-            provider_metadata: self.extras.to_json(),
-        })
+            metadata: draft::metadata(&self.extras),
+        };
+        Ok(end.of(self.model.clone(), parts))
     }
 
     const fn progress(&self) -> Progress {
@@ -288,7 +275,7 @@ impl Assemble for Assembler {
             }
         };
         if let Some(error) = event.error {
-            return Err(in_band(error, Reason::ProviderStreamBroken));
+            return Err(fault::in_band(error, Reason::ProviderStreamBroken));
         }
         self.take(&event, out)
     }
@@ -377,11 +364,6 @@ impl Extras {
         let citations = citations.into_iter().map(RawValue::to_owned);
         self.citations.extend(citations);
     }
-
-    fn to_json(&self) -> Option<JsonText> {
-        let text = serde_json::to_string(self).ok()?;
-        (text != "{}").then(|| JsonText::parse_object(&text).ok())?
-    }
 }
 
 /// Keeps what was said last, if it says anything.
@@ -416,10 +398,4 @@ fn is_known(event: &str) -> bool {
         "error",
     ]
     .contains(&event)
-}
-
-/// An error that came under a status of success.
-fn in_band(error: &RawValue, other: Reason) -> Fault {
-    let wrapped = format!("{{\"error\":{}}}", error.get());
-    fault::of_words(&Words::parse(wrapped.as_bytes()), other)
 }

@@ -9,7 +9,7 @@ use self::thinking::Plan;
 use super::{
     ANSWER_TOOL, Anthropic, FAMILY, NEWER_VERSION, Surface,
     model::{self, Traits},
-    schema, unwritable,
+    schema,
     wire::{Block, Body, CacheControl, Format, Message, OutputConfig, Thinking, Tool, ToolChoice},
 };
 use crate::{
@@ -20,7 +20,12 @@ use crate::{
         model::{Options, ToolChoice as Choice},
         tool::ToolSpec,
     },
-    provider::{merge::merge, names::PlainNames, protocol::Call},
+    provider::{
+        body::{self, Overrides, unwritable},
+        merge::merge,
+        names::PlainNames,
+        protocol::Call,
+    },
     run::port::Answer,
 };
 
@@ -76,8 +81,15 @@ pub(crate) fn encode(vendor: &Anthropic, call: Call<'_>) -> Result<Vec<u8>, Faul
         stream: call.answer == Answer::Streamed && vendor.surface != Surface::Bedrock,
     };
     limit_breakpoints(&mut body);
-    let body = serde_json::to_string(&body).map_err(|_error| unwritable())?;
-    Ok(merge_options(vendor, options, body)?.into_bytes())
+    body::write(
+        &body,
+        Overrides {
+            family: FAMILY,
+            provider: &vendor.name,
+            operator: vendor.options.as_ref(),
+            caller: &options.provider_options,
+        },
+    )
 }
 
 /// What is asked of tools and of the shape of the answer.
@@ -192,10 +204,7 @@ fn object_schema(schema: &JsonText) -> Result<Cow<'_, RawValue>, Fault> {
     }
     let typed: Typed<'_> = serde_json::from_str(schema.as_str()).map_err(|_error| unwritable())?;
     if typed.kind.is_some() {
-        return schema
-            .to_raw()
-            .map(Cow::Borrowed)
-            .map_err(|_error| unwritable());
+        return body::raw(schema).map(Cow::Borrowed);
     }
     merge(schema.as_str(), r#"{"type":"object"}"#)
         .and_then(RawValue::from_string)
@@ -238,18 +247,4 @@ fn limit_breakpoints(body: &mut Body<'_>) {
     for mark in marks.iter_mut().take(surplus) {
         **mark = None;
     }
-}
-
-/// Merges what the operator says, then what the caller says for the family, then for this provider.
-fn merge_options(vendor: &Anthropic, options: &Options, mut body: String) -> Result<String, Fault> {
-    let own = (vendor.name != FAMILY).then(|| options.provider_options.get(&vendor.name));
-    let patches = [
-        vendor.options.as_ref(),
-        options.provider_options.get(FAMILY),
-        own.flatten(),
-    ];
-    for patch in patches.into_iter().flatten() {
-        body = merge(&body, patch.as_str()).map_err(|_error| unwritable())?;
-    }
-    Ok(body)
 }

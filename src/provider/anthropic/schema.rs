@@ -9,10 +9,12 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::unwritable;
 use crate::{
     domain::{fault::Fault, json::JsonText},
-    provider::merge::Members,
+    provider::{
+        body::{raw, unwritable},
+        merge::Members,
+    },
 };
 
 /// Formats of strings that are enforced.
@@ -34,7 +36,7 @@ const FORMATS: &[&str] = &[
 /// # Errors
 /// Never for valid JSON.
 pub(crate) fn fitted(schema: &JsonText) -> Result<Cow<'_, RawValue>, Fault> {
-    let raw = schema.to_raw().map_err(|_error| unwritable())?;
+    let raw = raw(schema)?;
     let mut out = String::with_capacity(raw.get().len() + 64);
     write(raw, &mut out).map_err(|_error| unwritable())?;
     if out == raw.get() {

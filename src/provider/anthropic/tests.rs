@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     domain::{
         completion::{Delta, Grown, ModelEvent, Request},
+        fault::Reason,
         id::CallId,
         message::{Content, Message, Role},
         model::ModelRef,

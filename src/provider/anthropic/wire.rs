@@ -204,7 +204,7 @@ pub(crate) enum Block<'a> {
         /// The tool.
         name: Cow<'a, str>,
         /// An object.
-        input: Cow<'a, RawValue>,
+        input: &'a RawValue,
         /// Where a cached prompt may end.
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl>,

@@ -19,7 +19,7 @@ use crate::{
         model::{FinishReason, Usage},
     },
     provider::{
-        draft::{Draft, End, Slot},
+        draft::{self, Draft, End, Slot},
         fault::{self, Words},
         protocol::{Assemble, Frame, Progress, Turn},
     },
@@ -222,7 +222,7 @@ impl Assemble for Assembler {
             reason,
             word: &word,
             usage: usage_of(&usage),
-            metadata: serde_json::to_string(&self.extras).unwrap_or_default(),
+            metadata: draft::metadata(&self.extras),
         }))
     }
 }

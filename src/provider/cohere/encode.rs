@@ -1,31 +1,37 @@
 //! Writes requests. The same call gives the same bytes.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
-
-use base64::{Engine, engine::general_purpose::STANDARD};
+use std::sync::Arc;
 
 use super::{
     Cohere, FAMILY,
     wire::{
-        Body, Content as WireContent, Function, FunctionCall, ImageUrl, Message as WireMessage,
-        Part as WirePart, ResponseFormat, Thinking, Tool, ToolCall,
+        Body, Content as WireContent, Message as WireMessage, Part as WirePart, ResponseFormat,
+        Thinking,
     },
 };
 use crate::{
     domain::{
-        fault::{Fault, Reason},
-        id::CallId,
-        message::{Content, Media, MediaSource, Message, Role, ToolResult},
+        fault::Fault,
+        message::{Content, Media, Message, ToolResult},
         model::{Options, ReasoningEffort, ToolChoice},
-        tool::ToolSpec,
     },
     provider::{
+        body::{self, Overrides},
+        conversation::{At, Form, Ids, MaybeText, Tell, media_of, said, tell, text_of},
         framing::Framing,
-        merge::merge,
+        function::{self, Tool},
+        media::{IMAGES_OF_RESULTS, ImageUrl, note, url},
         names::PlainNames,
         protocol::{Call, Encoded},
     },
     run::port::Answer,
+};
+
+/// Ids of calls. The vendor names no limits, and gives such as these.
+const ID: Form = Form {
+    shortest: 1,
+    longest: 64,
+    takes: |b| b.is_ascii_graphic(),
 };
 
 /// Writes a request.
@@ -41,15 +47,12 @@ pub(crate) fn encode(vendor: &Cohere, call: Call<'_>) -> Result<Encoded, Fault> 
         ToolChoice::Required => (Some("REQUIRED"), None),
         ToolChoice::Tool(name) => (Some("REQUIRED"), Some(name)),
     };
-    let tools = request
-        .tools
-        .iter()
-        .filter(|tool| only.is_none_or(|only| tool.name == *only))
-        .map(|tool| encode_tool(tool, &names))
-        .collect::<Result<Vec<_>, _>>()?;
+    let tools = request.tools.iter().map(Arc::as_ref);
+    let tools = tools.filter(|tool| only.is_none_or(|only| tool.name == *only));
+    let tools = Tool::all(tools, &names)?;
     let body = Body {
         model: &call.model.model,
-        messages: Encoder::encode(&request.messages, &names)?,
+        messages: encode_messages(&request.messages, &names)?,
         tool_choice: tool_choice.filter(|_| !tools.is_empty()),
         tools,
         response_format: encode_format(options)?,
@@ -62,32 +65,19 @@ pub(crate) fn encode(vendor: &Cohere, call: Call<'_>) -> Result<Encoded, Fault> 
         thinking: thinking(options),
         stream: call.answer == Answer::Streamed,
     };
-    let mut body = serde_json::to_string(&body).map_err(|_error| unwritable())?;
-    let own = (vendor.name != FAMILY).then(|| options.provider_options.get(&vendor.name));
-    let patches = [
-        vendor.options.as_ref(),
-        options.provider_options.get(FAMILY),
-        own.flatten(),
-    ];
-    for patch in patches.into_iter().flatten() {
-        body = merge(&body, patch.as_str()).map_err(|_error| unwritable())?;
-    }
     Ok(Encoded {
         path: "/v2/chat".to_owned(),
         headers: Vec::new(),
-        body: body.into_bytes(),
+        body: body::write(
+            &body,
+            Overrides {
+                family: FAMILY,
+                provider: &vendor.name,
+                operator: vendor.options.as_ref(),
+                caller: &options.provider_options,
+            },
+        )?,
         framing: Framing::Sse,
-    })
-}
-
-fn encode_tool<'a>(tool: &'a ToolSpec, names: &PlainNames<'_>) -> Result<Tool<'a>, Fault> {
-    Ok(Tool {
-        kind: "function",
-        function: Function {
-            name: names.to_wire(tool.name.as_str()),
-            description: &tool.description,
-            parameters: tool.input_schema.to_raw().map_err(|_error| unwritable())?,
-        },
     })
 }
 
@@ -97,7 +87,7 @@ fn encode_format(options: &Options) -> Result<Option<ResponseFormat<'_>>, Fault>
     };
     Ok(Some(ResponseFormat {
         kind: "json_object",
-        json_schema: schema.to_raw().map_err(|_error| unwritable())?,
+        json_schema: body::raw(schema)?,
     }))
 }
 
@@ -124,141 +114,82 @@ fn thinking(options: &Options) -> Option<Thinking> {
     }
 }
 
+fn encode_messages<'a>(
+    messages: &'a [Arc<Message>],
+    names: &PlainNames<'_>,
+) -> Result<Vec<WireMessage<'a>>, Fault> {
+    let mut encoder = Encoder {
+        names,
+        ids: Ids::new(messages, FAMILY, ID),
+        out: Vec::with_capacity(messages.len()),
+        shown: Vec::new(),
+    };
+    tell(messages, &mut encoder)?;
+    Ok(encoder.out)
+}
+
 struct Encoder<'a, 'n> {
     names: &'n PlainNames<'n>,
-    ids: HashMap<&'a CallId, &'a str>,
+    ids: Ids<'a>,
     out: Vec<WireMessage<'a>>,
     /// Images of results, to be shown once all results of the turn are told.
     shown: Vec<WirePart<'a>>,
 }
 
-impl<'a, 'n> Encoder<'a, 'n> {
-    fn encode(
-        messages: &'a [Arc<Message>],
-        names: &'n PlainNames<'n>,
-    ) -> Result<Vec<WireMessage<'a>>, Fault> {
-        let mut encoder = Self {
-            names,
-            ids: wire_ids(messages),
-            out: Vec::with_capacity(messages.len()),
-            shown: Vec::new(),
-        };
-        for (number, message) in messages.iter().enumerate() {
-            if message.role != Role::Tool {
-                encoder.show();
-            }
-            let field = |part: usize| format!("messages[{number}].parts[{part}]");
-            match message.role {
-                Role::System => encoder.author("system", message, &field)?,
-                Role::User => encoder.author("user", message, &field)?,
-                Role::Assistant => encoder.assistant(message),
-                Role::Tool => encoder.results(message, &field)?,
-            }
-        }
-        encoder.show();
-        Ok(encoder.out)
-    }
-
-    fn author(
-        &mut self,
-        role: &'static str,
-        message: &'a Message,
-        field: &dyn Fn(usize) -> String,
-    ) -> Result<(), Fault> {
-        let mut parts = Vec::with_capacity(message.parts.len());
-        for (number, part) in message.parts.iter().enumerate() {
-            match &part.content {
-                Content::Text(text) => parts.push(WirePart::Text { text: text.into() }),
-                Content::Media(media) => parts.push(image(media, &|| field(number))?),
-                Content::Reasoning(_) | Content::ToolCall(_) | Content::ToolResult(_) => {}
-            }
-        }
-        self.out.push(plain(role, content_of(parts)));
+impl<'a> Tell<'a> for Encoder<'a, '_> {
+    fn author(&mut self, role: &'static str, message: &'a Message, at: At) -> Result<(), Fault> {
+        let parts = said(message, at, image)?;
+        self.out.push(plain(role, WireContent::of(parts)));
         Ok(())
     }
 
-    fn assistant(&mut self, message: &'a Message) {
-        let (mut parts, mut thoughts) = (Vec::new(), Vec::new());
-        let mut encoded = plain("assistant", WireContent::Text(Cow::Borrowed("")));
+    fn assistant(&mut self, message: &'a Message) -> Result<(), Fault> {
+        let (mut text, mut thoughts) = (String::new(), Vec::new());
+        let mut encoded = plain("assistant", WireContent::of(Vec::new()));
         for part in &message.parts {
             match &part.content {
-                Content::Text(text) => parts.push(Cow::Borrowed(&**text)),
-                Content::Media(media) => parts.push(format!("[{}]", media.media_type).into()),
+                Content::Text(more) => text.push_str(more),
+                Content::Media(media) => text.push_str(&note(media)),
                 Content::Reasoning(text) if text.is_empty() => {}
                 Content::Reasoning(text) => thoughts.push(WirePart::Thinking { thinking: text }),
-                Content::ToolCall(call) => encoded.tool_calls.push(ToolCall {
-                    id: self.id_of(&call.id),
-                    kind: "function",
-                    function: FunctionCall {
-                        name: self.names.to_wire(&call.name),
-                        arguments: match call.arguments() {
-                            Ok(_) if !call.arguments.trim().is_empty() => &call.arguments,
-                            Ok(_) | Err(_) => "{}",
-                        },
-                    },
-                }),
+                Content::ToolCall(call) => {
+                    let id = self.ids.of(&call.id);
+                    let call = function::Call::of(call, id, self.names);
+                    encoded.tool_calls.push(call);
+                }
                 Content::ToolResult(_) => {}
             }
         }
         if !encoded.tool_calls.is_empty() {
-            encoded.tool_plan = parts.concat();
+            encoded.tool_plan = text;
             encoded.content = (!thoughts.is_empty()).then_some(WireContent::Parts(thoughts));
-        } else if parts.is_empty() {
+        } else if text.is_empty() {
             // Nothing that could be told, such as reasoning alone.
-            return;
+            return Ok(());
         } else {
-            encoded.content = Some(WireContent::Text(parts.concat().into()));
+            encoded.content = Some(WireContent::Text(text.into()));
         }
         self.out.push(encoded);
+        Ok(())
     }
 
-    fn results(
-        &mut self,
-        message: &'a Message,
-        field: &dyn Fn(usize) -> String,
-    ) -> Result<(), Fault> {
-        for (number, part) in message.parts.iter().enumerate() {
-            let Content::ToolResult(result) = &part.content else {
-                continue;
-            };
-            let mut encoded = plain("tool", WireContent::Text(text_of(result)));
-            encoded.tool_call_id = Some(self.id_of(&result.call_id));
-            self.out.push(encoded);
-            for part in &result.parts {
-                if let Content::Media(media) = &part.content {
-                    self.shown.push(image(media, &|| field(number))?);
-                }
-            }
+    fn result(&mut self, result: &'a ToolResult, at: At) -> Result<(), Fault> {
+        let mut encoded = plain("tool", WireContent::Text(text_of(result)));
+        encoded.tool_call_id = Some(self.ids.of(&result.call_id));
+        self.out.push(encoded);
+        for media in media_of(result) {
+            self.shown.push(image(media).map_err(|why| at.refuse(why))?);
         }
         Ok(())
     }
 
-    /// Shows the images of results, if there are any.
-    fn show(&mut self) {
+    fn end_of_results(&mut self) {
         let mut images = std::mem::take(&mut self.shown);
         if !images.is_empty() {
-            let text = Cow::Borrowed("Images of the results of the tools, in their order:");
-            images.insert(0, WirePart::Text { text });
+            images.insert(0, WirePart::text(IMAGES_OF_RESULTS.into()));
             self.out.push(plain("user", WireContent::Parts(images)));
         }
     }
-
-    fn id_of(&self, id: &'a CallId) -> &'a str {
-        self.ids.get(id).copied().unwrap_or_else(|| id.as_str())
-    }
-}
-
-/// The ids that the family itself has given to calls.
-fn wire_ids(messages: &[Arc<Message>]) -> HashMap<&CallId, &str> {
-    let parts = messages.iter().flat_map(|message| &message.parts);
-    parts
-        .filter_map(|part| {
-            let Content::ToolCall(call) = &part.content else {
-                return None;
-            };
-            Some((&call.id, part.provider_state.as_ref()?.text_of(FAMILY)?))
-        })
-        .collect()
 }
 
 const fn plain<'a>(role: &'static str, content: WireContent<'a>) -> WireMessage<'a> {
@@ -271,44 +202,11 @@ const fn plain<'a>(role: &'static str, content: WireContent<'a>) -> WireMessage<
     }
 }
 
-/// One text stands alone; anything else is an array.
-fn content_of(mut parts: Vec<WirePart<'_>>) -> WireContent<'_> {
-    match (parts.pop(), parts.is_empty()) {
-        (None, _) => WireContent::Text(Cow::Borrowed("")),
-        (Some(WirePart::Text { text }), true) => WireContent::Text(text),
-        (Some(last), _) => {
-            parts.push(last);
-            WireContent::Parts(parts)
-        }
-    }
-}
-
-fn text_of(result: &ToolResult) -> Cow<'static, str> {
-    let text = result.joined_text();
-    if result.is_error {
-        format!("Error: {text}").into()
-    } else {
-        text.into()
-    }
-}
-
-fn image<'a>(media: &'a Media, field: &dyn Fn() -> String) -> Result<WirePart<'a>, Fault> {
+fn image(media: &Media) -> Result<WirePart<'_>, &'static str> {
     if !media.media_type.starts_with("image/") {
-        return Err(Fault::invalid(field(), "the provider takes images only"));
+        return Err("the provider takes images only");
     }
-    let url = match &media.source {
-        MediaSource::Uri(uri) => uri.into(),
-        MediaSource::Inline(bytes) => {
-            let mut url = format!("data:{};base64,", media.media_type);
-            STANDARD.encode_string(bytes, &mut url);
-            url.into()
-        }
-    };
     Ok(WirePart::ImageUrl {
-        image_url: ImageUrl { url },
+        image_url: ImageUrl { url: url(media) },
     })
-}
-
-fn unwritable() -> Fault {
-    Fault::new(Reason::Internal, "the request cannot be written as JSON")
 }

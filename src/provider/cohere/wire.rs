@@ -5,6 +5,12 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::provider::{
+    conversation::{self, MaybeText},
+    function,
+    media::ImageUrl,
+};
+
 // === written ===
 
 /// A request.
@@ -16,7 +22,7 @@ pub(crate) struct Body<'a> {
     pub messages: Vec<Message<'a>>,
     /// The tools.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tools: Vec<Tool<'a>>,
+    pub tools: Vec<function::Tool<'a>>,
     /// `REQUIRED` or `NONE`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<&'static str>,
@@ -82,21 +88,14 @@ pub(crate) struct Message<'a> {
     pub tool_plan: String,
     /// Calls.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<ToolCall<'a>>,
+    pub tool_calls: Vec<function::Call<'a>>,
     /// The call that this is the result of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool_call_id: Option<&'a str>,
+    pub tool_call_id: Option<Cow<'a, str>>,
 }
 
 /// Content: a text, or several parts.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Content<'a> {
-    /// One text.
-    Text(Cow<'a, str>),
-    /// Parts.
-    Parts(Vec<Part<'a>>),
-}
+pub(crate) type Content<'a> = conversation::Content<'a, Part<'a>>;
 
 /// A part of a message.
 #[derive(Serialize)]
@@ -119,54 +118,18 @@ pub(crate) enum Part<'a> {
     },
 }
 
-/// Where an image is.
-#[derive(Serialize)]
-pub(crate) struct ImageUrl<'a> {
-    /// A URL, perhaps a data URL.
-    pub url: Cow<'a, str>,
-}
+impl<'a> MaybeText<'a> for Part<'a> {
+    fn text(text: Cow<'a, str>) -> Self {
+        Self::Text { text }
+    }
 
-/// A call in an assistant's message.
-#[derive(Serialize)]
-pub(crate) struct ToolCall<'a> {
-    /// Its id.
-    pub id: &'a str,
-    /// `function`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// Which function, with what.
-    pub function: FunctionCall<'a>,
-}
-
-/// Which function, with what.
-#[derive(Serialize)]
-pub(crate) struct FunctionCall<'a> {
-    /// Its name.
-    pub name: Cow<'a, str>,
-    /// The text of a JSON object.
-    pub arguments: &'a str,
-}
-
-/// A tool.
-#[derive(Serialize)]
-pub(crate) struct Tool<'a> {
-    /// `function`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The function.
-    pub function: Function<'a>,
-}
-
-/// A function that may be called.
-#[derive(Serialize)]
-pub(crate) struct Function<'a> {
-    /// Its name.
-    pub name: Cow<'a, str>,
-    /// What it does.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub description: &'a str,
-    /// JSON Schema of its arguments, as its author wrote it.
-    pub parameters: &'a RawValue,
+    fn into_text(self) -> Result<Cow<'a, str>, Self> {
+        if let Self::Text { text } = self {
+            Ok(text)
+        } else {
+            Err(self)
+        }
+    }
 }
 
 // === read ===

@@ -18,12 +18,11 @@ use crate::{
     domain::{
         completion::{Completion, Delta, Grown},
         fault::{Fault, Reason},
-        json::JsonText,
-        message::{Message, Role},
         model::{FinishReason, ModelRef, Usage},
         tool::ToolSpec,
     },
     provider::{
+        draft::{self, End, is_empty},
         fault,
         protocol::{Assemble, Frame, Mint, Progress, Turn},
     },
@@ -56,13 +55,7 @@ pub(super) fn decode(turn: Turn, body: &[u8]) -> Result<Completion, Fault> {
                 ))
             }
         })
-        .map_err(|mut fault| {
-            if fault.reason == Reason::ProviderStreamBroken {
-                fault.reason = Reason::ProviderResponseInvalid;
-                fault.retry_after = None;
-            }
-            fault
-        })
+        .map_err(fault::of_whole)
 }
 
 fn is_error(chunk: &Chunk<'_>) -> bool {
@@ -110,10 +103,7 @@ struct Extras {
 impl Assembler {
     /// For an answer of which nothing has come as yet.
     pub(super) fn new(turn: Turn) -> Self {
-        let request_id = turn.headers.get("x-request-id");
-        let request_id = request_id
-            .and_then(|id| id.to_str().ok())
-            .map(str::to_owned);
+        let request_id = turn.header("x-request-id");
         Self {
             model: turn.model,
             tools: turn.tools,
@@ -234,19 +224,13 @@ impl Assembler {
         let grown = std::mem::take(&mut self.parts).into_iter();
         let mut parts: Vec<_> = grown.map(Growing::into_part).collect();
         parts.append(&mut self.media);
-        Completion {
-            model: self.model.clone(),
-            message: Message {
-                id: None,
-                role: Role::Assistant,
-                parts,
-                name: None,
-            },
-            finish_reason,
-            provider_finish_reason: std::mem::take(&mut self.finish),
+        let end = End {
+            reason: finish_reason,
+            word: &std::mem::take(&mut self.finish),
             usage: self.usage,
-            provider_metadata: self.extras.to_json(),
-        }
+            metadata: draft::metadata(&self.extras),
+        };
+        end.of(self.model.clone(), parts)
     }
 
     fn finish_reason(&self) -> FinishReason {
@@ -348,16 +332,6 @@ impl Extras {
         let logprobs = candidate.logprobs_result.filter(|raw| !is_empty(raw));
         self.logprobs.extend(logprobs.map(ToOwned::to_owned));
     }
-
-    fn to_json(&self) -> Option<JsonText> {
-        let text = serde_json::to_string(self).ok()?;
-        (text != "{}").then(|| JsonText::parse_object(&text).ok())?
-    }
-}
-
-/// Whether a value says nothing.
-fn is_empty(raw: &RawValue) -> bool {
-    matches!(raw.get(), "null" | "\"\"" | "[]" | "{}")
 }
 
 fn index_of(place: usize) -> u32 {

@@ -11,14 +11,14 @@ use super::{
 use crate::{
     domain::{
         completion::Request,
-        fault::{Fault, Reason},
+        fault::Fault,
         json::JsonText,
         model::{Options, ReasoningEffort, ToolChoice},
         tool::ToolSpec,
     },
     provider::{
+        body::{self, Overrides},
         framing::Framing,
-        merge::merge,
         protocol::{Call, Encoded},
     },
     run::port::Answer,
@@ -70,7 +70,6 @@ pub(super) fn encode(vendor: &Gemini, call: Call<'_>, resource: &str) -> Result<
         contents,
         generation_config: encode_config(options, generation)?,
     };
-    let body = serde_json::to_string(&body).map_err(|_error| unwritable())?;
     let method = match call.answer {
         Answer::Whole => "generateContent",
         Answer::Streamed => "streamGenerateContent?alt=sse",
@@ -78,23 +77,17 @@ pub(super) fn encode(vendor: &Gemini, call: Call<'_>, resource: &str) -> Result<
     Ok(Encoded {
         path: format!("{resource}:{method}"),
         headers: Vec::new(),
-        body: merge_options(vendor, options, body)?.into_bytes(),
+        body: body::write(
+            &body,
+            Overrides {
+                family: FAMILY,
+                provider: &vendor.name,
+                operator: vendor.options.as_ref(),
+                caller: &options.provider_options,
+            },
+        )?,
         framing: Framing::Sse,
     })
-}
-
-/// Merges what the operator says, then what the caller says for the family, then for this provider.
-fn merge_options(vendor: &Gemini, options: &Options, mut body: String) -> Result<String, Fault> {
-    let own = (vendor.name != FAMILY).then(|| options.provider_options.get(&vendor.name));
-    let patches = [
-        vendor.options.as_ref(),
-        options.provider_options.get(FAMILY),
-        own.flatten(),
-    ];
-    for patch in patches.into_iter().flatten() {
-        body = merge(&body, patch.as_str()).map_err(|_error| unwritable())?;
-    }
-    Ok(body)
 }
 
 fn encode_tools<'a>(request: &'a Request, names: &Names<'a>) -> Result<Vec<Tools<'a>>, Fault> {
@@ -112,11 +105,11 @@ fn encode_tools<'a>(request: &'a Request, names: &Names<'a>) -> Result<Vec<Tools
 }
 
 fn encode_tool<'a>(tool: &'a ToolSpec, names: &Names<'a>) -> Result<Function<'a>, Fault> {
-    let schema = (!is_empty(&tool.input_schema)).then(|| tool.input_schema.to_raw());
+    let schema = (!is_empty(&tool.input_schema)).then(|| body::raw(&tool.input_schema));
     Ok(Function {
         name: names.to_wire(tool.name.as_str()),
         description: &tool.description,
-        parameters_json_schema: schema.transpose().map_err(|_error| unwritable())?,
+        parameters_json_schema: schema.transpose()?,
     })
 }
 
@@ -158,8 +151,7 @@ fn encode_choice<'a>(choice: &'a ToolChoice, names: &Names<'a>) -> Option<ToolCo
 }
 
 fn encode_config(options: &Options, generation: Generation) -> Result<GenerationConfig<'_>, Fault> {
-    let schema = options.output_schema.as_ref().map(JsonText::to_raw);
-    let schema = schema.transpose().map_err(|_error| unwritable())?;
+    let schema = options.output_schema.as_ref().map(body::raw).transpose()?;
     Ok(GenerationConfig {
         max_output_tokens: options.max_output_tokens,
         temperature: options.temperature,
@@ -198,10 +190,6 @@ fn encode_thinking(options: &Options, generation: Generation) -> Option<Thinking
         thinking_budget: (!is_level).then_some(budget),
         thinking_level: is_level.then_some(level),
     })
-}
-
-fn unwritable() -> Fault {
-    Fault::new(Reason::Internal, "the request cannot be written as JSON")
 }
 
 #[cfg(test)]

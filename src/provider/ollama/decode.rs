@@ -27,12 +27,7 @@ pub(crate) fn decode(turn: Turn, body: &[u8]) -> Result<Completion, Fault> {
     let mut unseen = Vec::new();
     let fed = assembler.feed(frame, &mut unseen);
     fed.and_then(|_progress| assembler.finish(&mut unseen))
-        .map_err(|mut fault| {
-            if fault.reason == Reason::ProviderStreamBroken {
-                fault.reason = Reason::ProviderResponseInvalid;
-            }
-            fault
-        })
+        .map_err(fault::of_whole)
 }
 
 /// Puts an answer together.

@@ -3,23 +3,25 @@
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::value::RawValue;
 
 use super::{
     FAMILY, Ollama,
-    wire::{Body, Function, FunctionCall, Message as WireMessage, Options, Think, Tool, ToolCall},
+    wire::{Body, FunctionCall, Message as WireMessage, Options, Think, ToolCall},
 };
 use crate::{
     domain::{
-        fault::{Fault, Reason},
+        fault::Fault,
         id::CallId,
-        message::{Content, Media, MediaSource, Message, Role, ToolResult},
+        message::{Content, Media, MediaSource, Message, ToolResult},
         model::{ReasoningEffort, ToolChoice},
         tool::ToolSpec,
     },
     provider::{
+        body::{self, Overrides},
+        conversation::{At, Tell, media_of, tell, text_of},
         framing::Framing,
-        merge::merge,
+        function::{Tool, arguments_object},
+        media::{IMAGES_OF_RESULTS, note},
         names::PlainNames,
         protocol::{Call, Encoded},
     },
@@ -37,18 +39,11 @@ pub(crate) fn encode(server: &Ollama, call: Call<'_>) -> Result<Encoded, Fault> 
         ToolChoice::None => &[],
         ToolChoice::Auto | ToolChoice::Required | ToolChoice::Tool(_) => &request.tools,
     };
-    let format = options.output_schema.as_ref();
     let body = Body {
         model: &call.model.model,
-        messages: Encoder::encode(&request.messages, &names)?,
-        tools: offered
-            .iter()
-            .map(|tool| encode_tool(tool, &names))
-            .collect::<Result<_, _>>()?,
-        format: format
-            .map(|schema| schema.to_raw())
-            .transpose()
-            .map_err(|_error| unwritable())?,
+        messages: encode_messages(&request.messages, &names)?,
+        tools: Tool::all(offered.iter().map(Arc::as_ref), &names)?,
+        format: options.output_schema.as_ref().map(body::raw).transpose()?,
         options: Options {
             num_predict: options.max_output_tokens,
             temperature: options.temperature,
@@ -65,33 +60,35 @@ pub(crate) fn encode(server: &Ollama, call: Call<'_>) -> Result<Encoded, Fault> 
         }),
         stream: call.answer == Answer::Streamed,
     };
-    let mut body = serde_json::to_string(&body).map_err(|_error| unwritable())?;
-    let own = (server.name != FAMILY).then(|| options.provider_options.get(&server.name));
-    let patches = [
-        server.options.as_ref(),
-        options.provider_options.get(FAMILY),
-        own.flatten(),
-    ];
-    for patch in patches.into_iter().flatten() {
-        body = merge(&body, patch.as_str()).map_err(|_error| unwritable())?;
-    }
     Ok(Encoded {
         path: "/api/chat".to_owned(),
         headers: Vec::new(),
-        body: body.into_bytes(),
+        body: body::write(
+            &body,
+            Overrides {
+                family: FAMILY,
+                provider: &server.name,
+                operator: server.options.as_ref(),
+                caller: &options.provider_options,
+            },
+        )?,
         framing: Framing::Lines,
     })
 }
 
-fn encode_tool<'a>(tool: &'a ToolSpec, names: &PlainNames<'_>) -> Result<Tool<'a>, Fault> {
-    Ok(Tool {
-        kind: "function",
-        function: Function {
-            name: names.to_wire(tool.name.as_str()),
-            description: &tool.description,
-            parameters: tool.input_schema.to_raw().map_err(|_error| unwritable())?,
-        },
-    })
+fn encode_messages<'a>(
+    messages: &'a [Arc<Message>],
+    names: &PlainNames<'_>,
+) -> Result<Vec<WireMessage<'a>>, Fault> {
+    let calls = messages.iter().flat_map(|message| message.tool_calls());
+    let mut encoder = Encoder {
+        names,
+        tools: calls.map(|call| (&call.id, &*call.name)).collect(),
+        out: Vec::with_capacity(messages.len()),
+        shown: Vec::new(),
+    };
+    tell(messages, &mut encoder)?;
+    Ok(encoder.out)
 }
 
 struct Encoder<'a, 'n> {
@@ -103,44 +100,12 @@ struct Encoder<'a, 'n> {
     shown: Vec<String>,
 }
 
-impl<'a, 'n> Encoder<'a, 'n> {
-    fn encode(
-        messages: &'a [Arc<Message>],
-        names: &'n PlainNames<'n>,
-    ) -> Result<Vec<WireMessage<'a>>, Fault> {
-        let calls = messages.iter().flat_map(|message| message.tool_calls());
-        let mut encoder = Self {
-            names,
-            tools: calls.map(|call| (&call.id, &*call.name)).collect(),
-            out: Vec::with_capacity(messages.len()),
-            shown: Vec::new(),
-        };
-        for (number, message) in messages.iter().enumerate() {
-            if message.role != Role::Tool {
-                encoder.show();
-            }
-            let field = |part: usize| format!("messages[{number}].parts[{part}]");
-            match message.role {
-                Role::System => encoder.author("system", message, &field)?,
-                Role::User => encoder.author("user", message, &field)?,
-                Role::Assistant => encoder.assistant(message)?,
-                Role::Tool => encoder.results(message, &field)?,
-            }
-        }
-        encoder.show();
-        Ok(encoder.out)
-    }
-
-    fn author(
-        &mut self,
-        role: &'static str,
-        message: &'a Message,
-        field: &dyn Fn(usize) -> String,
-    ) -> Result<(), Fault> {
+impl<'a> Tell<'a> for Encoder<'a, '_> {
+    fn author(&mut self, role: &'static str, message: &'a Message, at: At) -> Result<(), Fault> {
         let mut images = Vec::new();
         for (number, part) in message.parts.iter().enumerate() {
             if let Content::Media(media) = &part.content {
-                images.push(image(media, &|| field(number))?);
+                images.push(image(media).map_err(|why| at.part(number).refuse(why))?);
             }
         }
         self.out.push(WireMessage {
@@ -161,21 +126,13 @@ impl<'a, 'n> Encoder<'a, 'n> {
             match &part.content {
                 Content::Text(text) => encoded.content.to_mut().push_str(text),
                 Content::Reasoning(text) => encoded.thinking.to_mut().push_str(text),
-                Content::Media(media) => {
-                    let note = format!("[{}]", media.media_type);
-                    encoded.content.to_mut().push_str(&note);
-                }
-                Content::ToolCall(call) => {
-                    let arguments = call.arguments();
-                    let text = arguments.as_ref().map_or("{}", |json| json.as_str());
-                    encoded.tool_calls.push(ToolCall {
-                        function: FunctionCall {
-                            name: self.names.to_wire(&call.name),
-                            arguments: RawValue::from_string(text.to_owned())
-                                .map_err(|_error| unwritable())?,
-                        },
-                    });
-                }
+                Content::Media(media) => encoded.content.to_mut().push_str(&note(media)),
+                Content::ToolCall(call) => encoded.tool_calls.push(ToolCall {
+                    function: FunctionCall {
+                        name: self.names.to_wire(&call.name),
+                        arguments: arguments_object(call)?,
+                    },
+                }),
                 Content::ToolResult(_) => {}
             }
         }
@@ -185,38 +142,26 @@ impl<'a, 'n> Encoder<'a, 'n> {
         Ok(())
     }
 
-    fn results(
-        &mut self,
-        message: &'a Message,
-        field: &dyn Fn(usize) -> String,
-    ) -> Result<(), Fault> {
-        for (number, part) in message.parts.iter().enumerate() {
-            let Content::ToolResult(result) = &part.content else {
-                continue;
-            };
-            let tool = self.tools.get(&result.call_id).copied();
-            self.out.push(WireMessage {
-                role: "tool",
-                content: text_of(result),
-                tool_name: tool.map(|name| self.names.to_wire(name)),
-                ..WireMessage::default()
-            });
-            for part in &result.parts {
-                if let Content::Media(media) = &part.content {
-                    self.shown.push(image(media, &|| field(number))?);
-                }
-            }
+    fn result(&mut self, result: &'a ToolResult, at: At) -> Result<(), Fault> {
+        let tool = self.tools.get(&result.call_id).copied();
+        self.out.push(WireMessage {
+            role: "tool",
+            content: text_of(result),
+            tool_name: tool.map(|name| self.names.to_wire(name)),
+            ..WireMessage::default()
+        });
+        for media in media_of(result) {
+            self.shown.push(image(media).map_err(|why| at.refuse(why))?);
         }
         Ok(())
     }
 
-    /// Shows the images of results, if there are any.
-    fn show(&mut self) {
+    fn end_of_results(&mut self) {
         let images = std::mem::take(&mut self.shown);
         if !images.is_empty() {
             self.out.push(WireMessage {
                 role: "user",
-                content: Cow::Borrowed("Images of the results of the tools, in their order:"),
+                content: Cow::Borrowed(IMAGES_OF_RESULTS),
                 images,
                 ..WireMessage::default()
             });
@@ -224,28 +169,10 @@ impl<'a, 'n> Encoder<'a, 'n> {
     }
 }
 
-fn text_of(result: &ToolResult) -> Cow<'static, str> {
-    let text = result.joined_text();
-    if result.is_error {
-        format!("Error: {text}").into()
-    } else {
-        text.into()
-    }
-}
-
-fn image(media: &Media, field: &dyn Fn() -> String) -> Result<String, Fault> {
+fn image(media: &Media) -> Result<String, &'static str> {
     match &media.source {
-        _ if !media.media_type.starts_with("image/") => {
-            Err(Fault::invalid(field(), "the provider takes images only"))
-        }
+        _ if !media.media_type.starts_with("image/") => Err("the provider takes images only"),
         MediaSource::Inline(bytes) => Ok(STANDARD.encode(bytes)),
-        MediaSource::Uri(_) => Err(Fault::invalid(
-            field(),
-            "the provider takes images inline only",
-        )),
+        MediaSource::Uri(_) => Err("the provider takes images inline only"),
     }
-}
-
-fn unwritable() -> Fault {
-    Fault::new(Reason::Internal, "the request cannot be written as JSON")
 }

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::provider::function;
+
 // === written ===
 
 /// A request.
@@ -16,7 +18,7 @@ pub(crate) struct Body<'a> {
     pub messages: Vec<Message<'a>>,
     /// The tools.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tools: Vec<Tool<'a>>,
+    pub tools: Vec<function::Tool<'a>>,
     /// The schema of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<&'a RawValue>,
@@ -103,28 +105,7 @@ pub(crate) struct FunctionCall<'a> {
     /// Its name.
     pub name: Cow<'a, str>,
     /// A JSON object.
-    pub arguments: Box<RawValue>,
-}
-
-/// A tool.
-#[derive(Serialize)]
-pub(crate) struct Tool<'a> {
-    /// `function`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The function.
-    pub function: Function<'a>,
-}
-
-/// A function that may be called.
-#[derive(Serialize)]
-pub(crate) struct Function<'a> {
-    /// Its name.
-    pub name: Cow<'a, str>,
-    /// What it does.
-    pub description: &'a str,
-    /// JSON Schema of its arguments, as its author wrote it.
-    pub parameters: &'a RawValue,
+    pub arguments: &'a RawValue,
 }
 
 // === read ===

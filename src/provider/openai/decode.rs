@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use serde_json::value::RawValue;
 
-use self::extras::{Extras, is_empty, usage_of};
+use self::extras::{Extras, usage_of};
 use super::{
     Quirks,
     calls::{Calls, Surroundings},
@@ -18,11 +18,12 @@ use crate::{
         completion::{Completion, Delta, Grown},
         fault::{Fault, Reason},
         id::CallId,
-        message::{Content, Message, Part, Role},
+        message::{Content, Part},
         model::{FinishReason, Usage},
         tool::ToolSpec,
     },
     provider::{
+        draft::{self, End, is_empty},
         fault::{self, Words},
         names::PlainNames,
         protocol::{Assemble, Frame, Mint, Progress, Turn},
@@ -38,7 +39,7 @@ pub(crate) fn decode(quirks: &Quirks, turn: Turn, body: &[u8]) -> Result<Complet
         fault::invalid_response("the provider's answer is not the JSON of one")
     })?;
     if let Some(error) = chunk.error.filter(|error| error.get() != "null") {
-        return Err(in_band(error, Reason::ProviderUnavailable));
+        return Err(fault::in_band(error, Reason::ProviderUnavailable));
     }
     let choice = chunk.choices.iter().flatten().next();
     if choice.is_none_or(|choice| choice.message.is_none()) {
@@ -51,29 +52,18 @@ pub(crate) fn decode(quirks: &Quirks, turn: Turn, body: &[u8]) -> Result<Complet
     assembler
         .take(&chunk, &mut unseen)
         .and_then(|()| assembler.complete(&mut unseen))
-        .map_err(|mut fault| {
-            if fault.reason == Reason::ProviderStreamBroken {
-                fault.reason = Reason::ProviderResponseInvalid;
-            }
-            fault
-        })
+        .map_err(fault::of_whole)
 }
 
 /// The outcome of a request that the vendor's filter has refused with a status: nothing was said.
 pub(crate) fn filtered(turn: Turn, word: &str) -> Completion {
-    Completion {
-        model: turn.model,
-        message: Message {
-            id: None,
-            role: Role::Assistant,
-            parts: Vec::new(),
-            name: None,
-        },
-        finish_reason: FinishReason::ContentFilter,
-        provider_finish_reason: word.to_owned(),
+    let end = End {
+        reason: FinishReason::ContentFilter,
+        word,
         usage: Usage::default(),
-        provider_metadata: None,
-    }
+        metadata: String::new(),
+    };
+    end.of(turn.model, Vec::new())
 }
 
 /// What stands at a place among the parts.
@@ -108,7 +98,7 @@ struct Around {
 impl Assembler {
     /// For an answer of which nothing has come as yet.
     pub(crate) fn new(quirks: &Quirks, turn: Turn) -> Self {
-        let extras = Extras::new(&turn.headers);
+        let extras = Extras::new(&turn);
         Self {
             around: Around {
                 places: Vec::new(),
@@ -228,19 +218,13 @@ impl Assembler {
                 Place::Call(number) => self.calls.part(*number, &self.around)?,
             });
         }
-        Ok(Completion {
-            model: self.model.clone(),
-            message: Message {
-                id: None,
-                role: Role::Assistant,
-                parts,
-                name: None,
-            },
-            finish_reason,
-            provider_finish_reason: std::mem::take(&mut self.finish),
+        let end = End {
+            reason: finish_reason,
+            word: &std::mem::take(&mut self.finish),
             usage: self.usage,
-            provider_metadata: self.extras.to_json(),
-        })
+            metadata: draft::metadata(&self.extras),
+        };
+        Ok(end.of(self.model.clone(), parts))
     }
 
     fn finish_reason(&self) -> Result<FinishReason, Fault> {
@@ -282,7 +266,7 @@ impl Assemble for Assembler {
             }
         };
         if let Some(error) = chunk.error.filter(|error| error.get() != "null") {
-            return Err(in_band(error, Reason::ProviderStreamBroken));
+            return Err(fault::in_band(error, Reason::ProviderStreamBroken));
         }
         if frame.event == "error" {
             return Err(fault::of_words(
@@ -337,12 +321,6 @@ impl Surroundings for Around {
     fn place(&mut self, call: usize) -> u32 {
         self.index_of(Place::Call(call))
     }
-}
-
-/// An error that came under a status of success.
-fn in_band(error: &RawValue, other: Reason) -> Fault {
-    let wrapped = format!("{{\"error\":{}}}", error.get());
-    fault::of_words(&Words::parse(wrapped.as_bytes()), other)
 }
 
 /// Content as text: a string, or the texts of an array of parts. Anything else is nothing.

@@ -1,25 +1,25 @@
 //! Writes requests. The same call gives the same bytes.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::{
-    Dialect, FAMILY, OpenAi, Quirks, Schema, Thinking,
+    Dialect, OpenAi, Quirks, Schema, Thinking,
     strict::is_strict,
     wire::request::{
-        Body, Budget, Content, Function, JsonSchema, Message, NamedFunction, ResponseFormat,
-        StreamOptions, Switch, Tool, ToolChoice,
+        Body, Budget, Content, JsonSchema, Message, Name, NamedFunction, ResponseFormat,
+        StreamOptions, Switch,
     },
 };
 use crate::{
     domain::{
-        fault::{Fault, Reason},
+        fault::Fault,
         json::JsonText,
-        model::{Options, ReasoningEffort, ToolChoice as Choice},
-        tool::ToolSpec,
+        model::{Options, ReasoningEffort},
     },
     provider::{
+        body,
         framing::Framing,
-        merge::merge,
+        function::{self, Choice, Tool},
         names::PlainNames,
         protocol::{Call, Encoded},
     },
@@ -36,11 +36,13 @@ pub(crate) fn encode(vendor: &OpenAi, call: Call<'_>) -> Result<Encoded, Fault> 
     let (request, options) = (call.request, &*call.request.options);
     let quirks = &vendor.quirks;
     let names = PlainNames::new(&request.tools);
-    let tools = request
-        .tools
-        .iter()
-        .map(|tool| encode_tool(tool, &names))
-        .collect::<Result<Vec<_>, _>>()?;
+    let tools = Tool::all(request.tools.iter().map(Arc::as_ref), &names)?;
+    let choice = Choice::of(&options.tool_choice, |name| NamedFunction {
+        kind: function::KIND,
+        function: Name {
+            name: names.to_wire(name.as_str()),
+        },
+    });
     let streamed = call.answer == Answer::Streamed;
     let has_tools = !tools.is_empty();
     let (limit, new_name) = (options.max_output_tokens, quirks.max_completion_tokens);
@@ -52,7 +54,7 @@ pub(crate) fn encode(vendor: &OpenAi, call: Call<'_>) -> Result<Encoded, Fault> 
     let body = Body {
         model: &call.model.model,
         messages,
-        tool_choice: encode_choice(&options.tool_choice, &names).filter(|_| has_tools),
+        tool_choice: choice.filter(|_| has_tools),
         parallel_tool_calls: options.parallel_tool_calls.filter(|_| has_tools),
         tools,
         response_format: options
@@ -78,52 +80,12 @@ pub(crate) fn encode(vendor: &OpenAi, call: Call<'_>) -> Result<Encoded, Fault> 
             include_usage: true,
         }),
     };
-    let body = serde_json::to_string(&body).map_err(|_error| unwritable())?;
     Ok(Encoded {
         path: "/chat/completions".to_owned(),
         headers: Vec::new(),
-        body: merge_options(vendor, options, body)?.into_bytes(),
+        body: body::write(&body, vendor.overrides(options))?,
         framing: Framing::Sse,
     })
-}
-
-/// Merges what the operator says, then what the caller says for the family, then for this provider.
-fn merge_options(vendor: &OpenAi, options: &Options, mut body: String) -> Result<String, Fault> {
-    let own = (vendor.name != FAMILY).then(|| options.provider_options.get(&vendor.name));
-    let patches = [
-        vendor.options.as_ref(),
-        options.provider_options.get(FAMILY),
-        own.flatten(),
-    ];
-    for patch in patches.into_iter().flatten() {
-        body = merge(&body, patch.as_str()).map_err(|_error| unwritable())?;
-    }
-    Ok(body)
-}
-
-fn encode_tool<'a>(tool: &'a ToolSpec, names: &PlainNames<'_>) -> Result<Tool<'a>, Fault> {
-    Ok(Tool {
-        kind: "function",
-        function: Function {
-            name: names.to_wire(tool.name.as_str()),
-            description: &tool.description,
-            parameters: tool.input_schema.to_raw().map_err(|_error| unwritable())?,
-        },
-    })
-}
-
-fn encode_choice<'a>(choice: &'a Choice, names: &PlainNames<'_>) -> Option<ToolChoice<'a>> {
-    match choice {
-        Choice::Auto => None,
-        Choice::None => Some(ToolChoice::Mode("none")),
-        Choice::Required => Some(ToolChoice::Mode("required")),
-        Choice::Tool(name) => Some(ToolChoice::Function {
-            kind: "function",
-            function: NamedFunction {
-                name: names.to_wire(name.as_str()),
-            },
-        }),
-    }
 }
 
 fn encode_format(schema: &JsonText, how: Schema) -> Result<ResponseFormat<'_>, Fault> {
@@ -132,7 +94,7 @@ fn encode_format(schema: &JsonText, how: Schema) -> Result<ResponseFormat<'_>, F
         Schema::Native => ResponseFormat::JsonSchema {
             json_schema: JsonSchema {
                 name: "answer",
-                schema: schema.to_raw().map_err(|_error| unwritable())?,
+                schema: body::raw(schema)?,
                 strict: is_strict(schema.as_str()),
             },
         },
@@ -161,14 +123,7 @@ struct Thought {
 impl Thought {
     fn of(quirks: &Quirks, options: &Options) -> Self {
         let effort = options.reasoning_effort;
-        let word = effort.map(|effort| match effort {
-            ReasoningEffort::None => "none",
-            ReasoningEffort::Minimal => "minimal",
-            ReasoningEffort::Low => "low",
-            ReasoningEffort::Medium => "medium",
-            ReasoningEffort::High => "high",
-            ReasoningEffort::Max => quirks.max_effort,
-        });
+        let word = effort.map(|effort| quirks.word(effort));
         let tokens = options.max_reasoning_tokens;
         match (quirks.thinking, tokens) {
             (Thinking::DeepSeek, _) if effort == Some(ReasoningEffort::None) => Self {
@@ -194,10 +149,3 @@ impl Thought {
         }
     }
 }
-
-fn unwritable() -> Fault {
-    Fault::new(Reason::Internal, "the request cannot be written as JSON")
-}
-
-/// A text that a wire type holds without owning it.
-type Text<'a> = Cow<'a, str>;

@@ -14,11 +14,7 @@
 //!   the vendor does not take. In a user's message they are refused.
 //! - A conversation that the model begins, or that is empty, gets an opening of the user.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{borrow::Cow, sync::Arc};
 
 use serde_json::value::RawValue;
 
@@ -33,13 +29,21 @@ use crate::{
         anthropic::{
             FAMILY,
             model::Traits,
-            unwritable,
             wire::{Block, CacheControl, Message as WireMessage},
         },
+        conversation::{Form, Ids},
+        function::arguments_object,
+        media::note,
         names::PlainNames,
     },
 };
 
+/// Ids of calls as the vendor takes them.
+const ID: Form = Form {
+    shortest: 1,
+    longest: 64,
+    takes: |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'),
+};
 /// What the user says where the protocol wants a word and there is none.
 const OPENING: &str = "(begin)";
 
@@ -60,11 +64,10 @@ pub(super) fn encode<'a>(
     traits: &Traits,
     names: &PlainNames<'_>,
 ) -> Result<Conversation<'a>, Fault> {
-    let ids = wire_ids(messages);
     let mut encoder = Encoder {
         system_turns: traits.system_turns,
         names,
-        ids: &ids,
+        ids: Ids::new(messages, FAMILY, ID),
         out: Conversation {
             system: Vec::new(),
             messages: Vec::new(),
@@ -85,53 +88,10 @@ pub(super) fn encode<'a>(
     Ok(encoder.finish())
 }
 
-/// The ids of calls on the wire: those that the family itself has given, else the calls' own, in
-/// letters that the vendor takes, and numbered where that makes two equal. A given id names one call:
-/// another call that came with the same is called by its own.
-fn wire_ids(messages: &[Arc<Message>]) -> HashMap<&CallId, String> {
-    let parts = || messages.iter().flat_map(|message| &message.parts);
-    let given = |part: &Part| {
-        let text = part.provider_state.as_ref()?.text_of(FAMILY)?;
-        Some(text.to_owned())
-    };
-    let mut ids: HashMap<&CallId, String> = HashMap::new();
-    let mut taken: HashSet<String> = HashSet::new();
-    for part in parts() {
-        if let (Content::ToolCall(call), Some(id)) = (&part.content, given(part))
-            && taken.insert(id.clone())
-        {
-            ids.insert(&call.id, id);
-        }
-    }
-    for part in parts() {
-        let id = match &part.content {
-            Content::ToolCall(call) => &call.id,
-            Content::ToolResult(result) => &result.call_id,
-            Content::Text(_) | Content::Reasoning(_) | Content::Media(_) => continue,
-        };
-        if !ids.contains_key(id) {
-            let free = free_id(id, &taken);
-            taken.insert(free.clone());
-            ids.insert(id, free);
-        }
-    }
-    ids
-}
-
-fn free_id(id: &CallId, taken: &HashSet<String>) -> String {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let plain = id.as_str().replace(|c: char| !fits(c), "_");
-    let numbered = (2_u32..).map(|number| format!("{plain}_{number}"));
-    std::iter::once(plain.clone())
-        .chain(numbered)
-        .find(|candidate| !taken.contains(candidate))
-        .unwrap_or_default()
-}
-
 struct Encoder<'a, 'n> {
     system_turns: bool,
     names: &'n PlainNames<'n>,
-    ids: &'n HashMap<&'a CallId, String>,
+    ids: Ids<'a>,
     out: Conversation<'a>,
     /// The calls of the model's last turn.
     calls: Vec<&'a CallId>,
@@ -187,10 +147,8 @@ impl<'a> Encoder<'a, '_> {
         for part in &result.parts {
             match &part.content {
                 Content::Text(text) => push_text(&mut content, text),
-                Content::Media(media) => content.push(
-                    media::encode(media)
-                        .unwrap_or_else(|_what| text_block(format!("[{}]", media.media_type))),
-                ),
+                Content::Media(media) => content
+                    .push(media::encode(media).unwrap_or_else(|_what| text_block(note(media)))),
                 Content::Reasoning(_) | Content::ToolCall(_) | Content::ToolResult(_) => {}
             }
         }
@@ -198,7 +156,7 @@ impl<'a> Encoder<'a, '_> {
             push_text(&mut content, json.as_str());
         }
         Block::ToolResult {
-            tool_use_id: self.id_of(&result.call_id).into(),
+            tool_use_id: self.ids.of(&result.call_id),
             content,
             is_error: result.is_error,
             cache_control: None,
@@ -211,7 +169,7 @@ impl<'a> Encoder<'a, '_> {
         for part in &message.parts {
             match &part.content {
                 Content::Text(text) => push_text(&mut blocks, text),
-                Content::Media(media) => blocks.push(text_block(format!("[{}]", media.media_type))),
+                Content::Media(media) => blocks.push(text_block(note(media))),
                 Content::Reasoning(text) => blocks.extend(reasoning(part, text)?),
                 Content::ToolCall(call) => {
                     blocks.push(self.call(call)?);
@@ -238,20 +196,10 @@ impl<'a> Encoder<'a, '_> {
     }
 
     fn call(&self, call: &'a ToolCall) -> Result<Block<'a>, Fault> {
-        let raw: Option<&RawValue> = match call.arguments() {
-            Ok(_) => serde_json::from_str(&call.arguments).ok(),
-            Err(_) => None,
-        };
-        let input = match raw {
-            Some(raw) => Cow::Borrowed(raw),
-            None => {
-                Cow::Owned(RawValue::from_string("{}".to_owned()).map_err(|_error| unwritable())?)
-            }
-        };
         Ok(Block::ToolUse {
-            id: self.id_of(&call.id).into(),
+            id: self.ids.of(&call.id),
             name: self.names.to_wire(&call.name),
-            input,
+            input: arguments_object(call)?,
             cache_control: None,
         })
     }
@@ -277,10 +225,6 @@ impl<'a> Encoder<'a, '_> {
 
     fn push(&mut self, role: &'static str, content: Vec<Block<'a>>) {
         self.out.messages.push(WireMessage { role, content });
-    }
-
-    fn id_of(&self, id: &CallId) -> String {
-        self.ids.get(id).cloned().unwrap_or_default()
     }
 
     fn finish(mut self) -> Conversation<'a> {

@@ -17,18 +17,21 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{Generation, Names, unwritable};
+use super::{Generation, Names};
 use crate::{
     domain::{
         fault::Fault,
         id::CallId,
         message::{Content, Media, MediaSource, Message, Part, Role, ToolCall, ToolResult},
     },
-    provider::gemini::{
-        state::State,
-        wire::{
-            Blob, Content as WireContent, FileData, FunctionCall, FunctionResponse, KnownPart,
-            Output, Part as WirePart, Response,
+    provider::{
+        body::{self, unwritable},
+        gemini::{
+            state::State,
+            wire::{
+                Blob, Content as WireContent, FileData, FunctionCall, FunctionResponse, KnownPart,
+                Output, Part as WirePart, Response,
+            },
         },
     },
 };
@@ -338,9 +341,7 @@ fn response_of(result: &ToolResult) -> Result<Response<'_>, Fault> {
     }
     let has_text = |part: &Part| matches!(part.content, Content::Text(_));
     Ok(Response::Output(match &result.structured {
-        Some(json) if !result.parts.iter().any(has_text) => {
-            Output::Json(json.to_raw().map_err(|_error| unwritable())?)
-        }
+        Some(json) if !result.parts.iter().any(has_text) => Output::Json(body::raw(json)?),
         Some(_) | None => Output::Text(result.joined_text().into()),
     }))
 }

@@ -1,12 +1,15 @@
 //! What comes beside the answer: tokens, and what only this provider says.
 
-use http::HeaderMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    domain::{json::JsonText, model::Usage},
-    provider::openai::wire::response::{Chunk, Usage as WireUsage},
+    domain::model::Usage,
+    provider::{
+        draft::is_empty,
+        openai::wire::response::{Chunk, Usage as WireUsage},
+        protocol::Turn,
+    },
 };
 
 /// What the provider says beside the answer.
@@ -32,12 +35,10 @@ pub(super) struct Extras {
 }
 
 impl Extras {
-    /// Extras of a response with these headers.
-    pub(super) fn new(headers: &HeaderMap) -> Self {
-        let request_id = headers.get("x-request-id");
-        let request_id = request_id.and_then(|id| id.to_str().ok());
+    /// Extras of the response to a turn.
+    pub(super) fn new(turn: &Turn) -> Self {
         Self {
-            request_id: request_id.map(str::to_owned),
+            request_id: turn.header("x-request-id"),
             ..Self::default()
         }
     }
@@ -58,17 +59,6 @@ impl Extras {
             }
         }
     }
-
-    /// All of it, a JSON object; `None` when there is nothing.
-    pub(super) fn to_json(&self) -> Option<JsonText> {
-        let text = serde_json::to_string(self).ok()?;
-        (text != "{}").then(|| JsonText::parse_object(&text).ok())?
-    }
-}
-
-/// Whether a value says nothing.
-pub(super) fn is_empty(raw: &RawValue) -> bool {
-    matches!(raw.get(), "null" | "\"\"" | "[]" | "{}")
 }
 
 /// Totals that include their parts. xAI counts reasoning beside the output, which its own total shows.

@@ -13,7 +13,7 @@ use crate::{
         model::{FinishReason, Usage},
     },
     provider::{
-        draft::{Draft, End, Slot},
+        draft::{self, Draft, End, Slot},
         fault::{self, Words},
         openai::FAMILY,
         protocol::{Assemble, Frame, Progress, Turn},
@@ -33,12 +33,7 @@ pub(crate) fn decode(turn: Turn, body: &[u8]) -> Result<Completion, Fault> {
     assembler
         .end_with(&response, &mut unseen)
         .and_then(|()| assembler.finish(&mut unseen))
-        .map_err(|mut fault| {
-            if fault.reason == Reason::ProviderStreamBroken {
-                fault.reason = Reason::ProviderResponseInvalid;
-            }
-            fault
-        })
+        .map_err(fault::of_whole)
 }
 
 /// Puts an answer together.
@@ -75,10 +70,7 @@ struct Extras {
 impl Assembler {
     /// For an answer of which nothing has come as yet.
     pub(crate) fn new(turn: Turn) -> Self {
-        let request_id = turn.headers.get("x-request-id");
-        let request_id = request_id
-            .and_then(|id| id.to_str().ok())
-            .map(str::to_owned);
+        let request_id = turn.header("x-request-id");
         Self {
             draft: Draft::new(turn),
             items: BTreeMap::new(),
@@ -270,7 +262,7 @@ impl Assemble for Assembler {
             reason,
             word: &word,
             usage,
-            metadata: serde_json::to_string(&self.extras).unwrap_or_default(),
+            metadata: draft::metadata(&self.extras),
         }))
     }
 }
@@ -288,8 +280,11 @@ fn joined(parts: Option<&[SaidPart<'_>]>) -> String {
 }
 
 fn failed(error: Option<&RawValue>) -> Fault {
-    let words = error.map(|raw| Words::parse(format!("{{\"error\":{}}}", raw.get()).as_bytes()));
-    fault::of_words(&words.unwrap_or_default(), Reason::ProviderStreamBroken)
+    let other = Reason::ProviderStreamBroken;
+    match error {
+        Some(error) => fault::in_band(error, other),
+        None => fault::of_words(&Words::default(), other),
+    }
 }
 
 fn usage_of(wire: WireUsage) -> Usage {

@@ -5,6 +5,12 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::provider::{
+    conversation::{self, MaybeText},
+    function,
+    openai::wire::request::JsonSchema,
+};
+
 // === written ===
 
 /// A request.
@@ -19,7 +25,7 @@ pub(crate) struct Body<'a> {
     pub tools: Vec<Tool<'a>>,
     /// Whether tools may or must be used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool_choice: Option<ToolChoice<'a>>,
+    pub tool_choice: Option<function::Choice<NamedFunction<'a>>>,
     /// Whether several calls may come at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_tool_calls: Option<bool>,
@@ -71,12 +77,9 @@ pub(crate) struct Format<'a> {
     /// `json_schema`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// A name for it.
-    pub name: &'static str,
-    /// The schema, as it came.
-    pub schema: &'a RawValue,
-    /// Whether decoding is constrained to it.
-    pub strict: bool,
+    /// The schema.
+    #[serde(flatten)]
+    pub schema: JsonSchema<'a>,
 }
 
 /// A tool.
@@ -85,31 +88,21 @@ pub(crate) struct Tool<'a> {
     /// `function`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Its name.
-    pub name: Cow<'a, str>,
-    /// What it does.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub description: &'a str,
-    /// JSON Schema of its arguments, as its author wrote it.
-    pub parameters: &'a RawValue,
+    /// The function.
+    #[serde(flatten)]
+    pub function: function::Function<'a>,
     /// Strictness is on unless it is said.
     pub strict: bool,
 }
 
-/// Whether tools may or must be used.
+/// One function that must be called.
 #[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum ToolChoice<'a> {
-    /// `none` or `required`.
-    Mode(&'static str),
-    /// One function.
-    Function {
-        /// `function`.
-        #[serde(rename = "type")]
-        kind: &'static str,
-        /// Which.
-        name: Cow<'a, str>,
-    },
+pub(crate) struct NamedFunction<'a> {
+    /// `function`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Which.
+    pub name: Cow<'a, str>,
 }
 
 /// An item of the conversation.
@@ -129,7 +122,7 @@ pub(crate) enum Item<'a> {
         #[serde(rename = "type")]
         kind: &'static str,
         /// Its id.
-        call_id: &'a str,
+        call_id: Cow<'a, str>,
         /// The function.
         name: Cow<'a, str>,
         /// The text of a JSON object.
@@ -141,7 +134,7 @@ pub(crate) enum Item<'a> {
         #[serde(rename = "type")]
         kind: &'static str,
         /// The call.
-        call_id: &'a str,
+        call_id: Cow<'a, str>,
         /// The result.
         output: Content<'a>,
     },
@@ -150,14 +143,7 @@ pub(crate) enum Item<'a> {
 }
 
 /// Content: a text, or several parts.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Content<'a> {
-    /// One text.
-    Text(Cow<'a, str>),
-    /// Parts.
-    Parts(Vec<Part<'a>>),
-}
+pub(crate) type Content<'a> = conversation::Content<'a, Part<'a>>;
 
 /// A part of a message.
 #[derive(Serialize)]
@@ -190,6 +176,20 @@ pub(crate) enum Part<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         file_url: Option<&'a str>,
     },
+}
+
+impl<'a> MaybeText<'a> for Part<'a> {
+    fn text(text: Cow<'a, str>) -> Self {
+        Self::Text { text }
+    }
+
+    fn into_text(self) -> Result<Cow<'a, str>, Self> {
+        if let Self::Text { text } = self {
+            Ok(text)
+        } else {
+            Err(self)
+        }
+    }
 }
 
 // === read ===

@@ -5,6 +5,12 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::provider::{
+    conversation::{self, MaybeText},
+    function,
+    media::ImageUrl,
+};
+
 /// A request.
 #[derive(Default, Serialize)]
 pub(crate) struct Body<'a> {
@@ -14,10 +20,10 @@ pub(crate) struct Body<'a> {
     pub messages: Vec<Message<'a>>,
     /// The tools.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tools: Vec<Tool<'a>>,
+    pub tools: Vec<function::Tool<'a>>,
     /// Whether tools may or must be used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool_choice: Option<ToolChoice<'a>>,
+    pub tool_choice: Option<function::Choice<NamedFunction<'a>>>,
     /// Whether several calls may come at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_tool_calls: Option<bool>,
@@ -111,7 +117,7 @@ pub(crate) struct Message<'a> {
     pub reasoning: Option<String>,
     /// Calls.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<ToolCall<'a>>,
+    pub tool_calls: Vec<function::Call<'a>>,
     /// The call that this is the result of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<Cow<'a, str>>,
@@ -137,14 +143,7 @@ impl<'a> Message<'a> {
 }
 
 /// Content: a text, or several parts.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Content<'a> {
-    /// One text.
-    Text(Cow<'a, str>),
-    /// Parts.
-    Parts(Vec<Part<'a>>),
-}
+pub(crate) type Content<'a> = conversation::Content<'a, Part<'a>>;
 
 /// A part of a message.
 #[derive(Serialize)]
@@ -191,6 +190,20 @@ pub(crate) enum Part<'a> {
     },
 }
 
+impl<'a> MaybeText<'a> for Part<'a> {
+    fn text(text: Cow<'a, str>) -> Self {
+        Self::Text { text }
+    }
+
+    fn into_text(self) -> Result<Cow<'a, str>, Self> {
+        if let Self::Text { text } = self {
+            Ok(text)
+        } else {
+            Err(self)
+        }
+    }
+}
+
 /// A piece of reasoning.
 #[derive(Serialize)]
 pub(crate) struct Thought<'a> {
@@ -199,13 +212,6 @@ pub(crate) struct Thought<'a> {
     pub kind: &'static str,
     /// It.
     pub text: Cow<'a, str>,
-}
-
-/// Where an image is.
-#[derive(Serialize)]
-pub(crate) struct ImageUrl<'a> {
-    /// A URL, perhaps a data URL.
-    pub url: Cow<'a, str>,
 }
 
 /// Audio.
@@ -226,68 +232,19 @@ pub(crate) struct File<'a> {
     pub file_data: String,
 }
 
-/// A call in an assistant's message.
+/// One function that must be called.
 #[derive(Serialize)]
-pub(crate) struct ToolCall<'a> {
-    /// Its id.
-    pub id: Cow<'a, str>,
+pub(crate) struct NamedFunction<'a> {
     /// `function`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Which function, with what.
-    pub function: FunctionCall<'a>,
-}
-
-/// Which function, with what.
-#[derive(Serialize)]
-pub(crate) struct FunctionCall<'a> {
-    /// Its name.
-    pub name: Cow<'a, str>,
-    /// The text of a JSON object.
-    pub arguments: &'a str,
-}
-
-/// A tool.
-#[derive(Serialize)]
-pub(crate) struct Tool<'a> {
-    /// `function`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The function.
-    pub function: Function<'a>,
-}
-
-/// A function that may be called.
-#[derive(Serialize)]
-pub(crate) struct Function<'a> {
-    /// Its name.
-    pub name: Cow<'a, str>,
-    /// What it does.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub description: &'a str,
-    /// JSON Schema of its arguments, as its author wrote it.
-    pub parameters: &'a RawValue,
-}
-
-/// Whether tools may or must be used.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum ToolChoice<'a> {
-    /// `none` or `required`.
-    Mode(&'static str),
-    /// One function.
-    Function {
-        /// `function`.
-        #[serde(rename = "type")]
-        kind: &'static str,
-        /// Which.
-        function: NamedFunction<'a>,
-    },
+    /// Which.
+    pub function: Name<'a>,
 }
 
 /// A function by its name.
 #[derive(Serialize)]
-pub(crate) struct NamedFunction<'a> {
+pub(crate) struct Name<'a> {
     /// The name.
     pub name: Cow<'a, str>,
 }
