@@ -58,10 +58,9 @@ pub(super) fn adopt(made: Status) -> Status {
 pub(super) fn diagnose(made: &Status) -> Option<Fault> {
     let says = |text: &str| made.message().contains(text);
     let (reason, message) = match made.code() {
-        Wire::OutOfRange if says("message length too large") => (
-            Reason::MessageTooLarge,
-            "the message is larger than the server takes",
-        ),
+        Wire::OutOfRange if says("message length too large") => {
+            return Some(too_large(made.message()));
+        }
         Wire::Internal if says("decode Protobuf") => {
             (Reason::InvalidRequest, "the message is not valid protobuf")
         }
@@ -91,6 +90,25 @@ pub(super) fn diagnose(made: &Status) -> Option<Fault> {
         | Wire::Unauthenticated => return None,
     };
     Some(Fault::new(reason, message))
+}
+
+/// The library says both numbers in its message and nowhere else.
+fn too_large(message: &str) -> Fault {
+    let number = |before: &str| {
+        let (_, rest) = message.split_once(before)?;
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        (!digits.is_empty()).then_some(digits)
+    };
+    let reason = Reason::MessageTooLarge;
+    match (number("found "), number("limit is: ")) {
+        (Some(bytes), Some(limit)) => Fault::new(
+            reason,
+            format!("the message has {bytes} bytes, and the server takes {limit}"),
+        )
+        .with("bytes", bytes)
+        .with("limit", limit),
+        (None, _) | (_, None) => Fault::new(reason, "the message is larger than the server takes"),
+    }
 }
 
 fn take(room: &mut usize, bytes: usize) -> bool {
@@ -171,6 +189,9 @@ mod tests {
             Some("STREAM_PROTOCOL_VIOLATION")
         );
         assert_eq!(reason(Status::unimplemented("")), None);
+        let info = adopt(Status::out_of_range(too_large)).get_details_error_info();
+        let metadata = info.unwrap().metadata;
+        assert_eq!((&*metadata["bytes"], &*metadata["limit"]), ("9", "4"));
         let ours = status(&Fault::new(Reason::Internal, "a defect"));
         assert_eq!(reason(ours).as_deref(), Some("INTERNAL"));
     }

@@ -445,8 +445,11 @@ async fn an_oversized_message_ends_its_call_alone() {
     let request = v1::GenerateCompletionRequest {
         params: Some(large.clone()),
     };
+    let bytes = prost::Message::encoded_len(&request).to_string();
     let answer = completions.generate_completion(request).await;
-    assert_fails(answer, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+    let status = assert_fails(answer, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+    let told = status.get_details_error_info().unwrap().metadata;
+    assert_eq!((&told["bytes"], &*told["limit"]), (&bytes, "33554432"));
 
     let mut first = spec("fake:text", vec![]);
     first.input = large.messages;

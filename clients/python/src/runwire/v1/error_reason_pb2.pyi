@@ -29,7 +29,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
 
     A field is missing or out of its range. google.rpc.BadRequest names each field by its path, such as
     "params.tools[3].input_schema_json".
-    Metadata: tool, version.
+    Metadata: url_problem, limit, provider, model, tool, version.
     """
     ERROR_REASON_MODEL_NAME_INVALID: _ErrorReason.ValueType  # 2
     """The model's name has no colon and is no alias of the configuration."""
@@ -56,7 +56,11 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     or comes twice.
     """
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 9
-    """The request's message is larger than the server takes."""
+    """The request's message is larger than the server takes.
+    Metadata: bytes, limit.
+    Example: {"reason": "MESSAGE_TOO_LARGE", "domain": "runwire.dev",
+      "metadata": {"bytes": "41943040", "limit": "33554432"}}
+    """
     ERROR_REASON_CURSOR_INVALID: _ErrorReason.ValueType  # 10
     """The cursor or page token is not one that this server gave out."""
     ERROR_REASON_CREDENTIALS_MISSING: _ErrorReason.ValueType  # 11
@@ -291,7 +295,7 @@ ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 1
 
 A field is missing or out of its range. google.rpc.BadRequest names each field by its path, such as
 "params.tools[3].input_schema_json".
-Metadata: tool, version.
+Metadata: url_problem, limit, provider, model, tool, version.
 """
 ERROR_REASON_MODEL_NAME_INVALID: ErrorReason.ValueType  # 2
 """The model's name has no colon and is no alias of the configuration."""
@@ -318,7 +322,11 @@ ERROR_REASON_STREAM_PROTOCOL_VIOLATION: ErrorReason.ValueType  # 8
 or comes twice.
 """
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 9
-"""The request's message is larger than the server takes."""
+"""The request's message is larger than the server takes.
+Metadata: bytes, limit.
+Example: {"reason": "MESSAGE_TOO_LARGE", "domain": "runwire.dev",
+  "metadata": {"bytes": "41943040", "limit": "33554432"}}
+"""
 ERROR_REASON_CURSOR_INVALID: ErrorReason.ValueType  # 10
 """The cursor or page token is not one that this server gave out."""
 ERROR_REASON_CREDENTIALS_MISSING: ErrorReason.ValueType  # 11
