@@ -17,6 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::{Config, Environment},
+    domain::fault::Fault,
     provider::registry::BuildError,
     rpc::{self, Backend, Intake, Peer, Phases, TlsError},
     run::{
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub use clock::WallClock;
+pub use provider::check_providers;
 pub use serve::serve;
 
 /// The server cannot be put together.
@@ -53,6 +55,9 @@ pub enum AppError {
     /// The system does not hand over its signals.
     #[error("cannot take over the signals that end the server: {0}")]
     Signals(io::Error),
+    /// Nobody has this name.
+    #[error(transparent)]
+    Unknown(#[from] Fault),
     /// A file of the configuration cannot be read.
     #[error("cannot read {path}: {error}")]
     File {
@@ -95,8 +100,10 @@ impl World {
     /// When providers are configured in a way that cannot work.
     pub fn configured(config: &Config, environment: &Environment) -> Result<Self, AppError> {
         let clock = Arc::new(WallClock::default());
+        let providers = provider::build(config, environment)?;
+        providers.log_missing();
         Ok(Self {
-            models: Arc::new(provider::build(config, environment)?),
+            models: Arc::new(providers),
             store: Arc::new(Memory::new(
                 settings::memory(),
                 Arc::clone(&clock) as Arc<dyn Clock>,

@@ -1,4 +1,4 @@
-//! The command line: `runwire complete`, `chat`, `run`, `models`, `runs`, `health`, `config`, `token`; `serve` is
+//! The command line: `runwire complete`, `chat`, `run`, `models`, `providers`, `runs`, `health`, `config`, `token`; `serve` is
 //! started by `main`.
 //!
 //! Every command talks to a server, over the network (`--server`) or in this process, through
@@ -13,6 +13,7 @@ mod health;
 mod json;
 mod models;
 mod output;
+mod providers;
 mod run;
 mod runs;
 mod target;
@@ -22,7 +23,8 @@ use std::{ffi::OsString, fmt, process::ExitCode};
 
 pub use args::{
     Args, ChatArgs, Command, Common, CompleteArgs, ConfigArgs, ConfigCommand, Generation,
-    HealthArgs, ModelsArgs, RunArgs, RunsArgs, RunsCommand, ServeArgs, TokenArgs, TokenCommand,
+    HealthArgs, ModelsArgs, ProvidersArgs, ProvidersCommand, RunArgs, RunsArgs, RunsCommand,
+    ServeArgs, TokenArgs, TokenCommand,
 };
 use clap::Parser as _;
 pub use target::{Local, LocalServer};
@@ -72,6 +74,7 @@ async fn perform(command: Command, environment: Environment, local: Local) -> Re
         Command::Chat(command) => Box::pin(complete::chat(command, environment, local)).await,
         Command::Run(command) => Box::pin(run::run(command, environment, local)).await,
         Command::Models(command) => Box::pin(models::list(command, environment, local)).await,
+        Command::Providers(command) => Box::pin(providers::providers(command, environment)).await,
         Command::Runs(command) => Box::pin(runs::runs(command, environment)).await,
         Command::Health(command) => Box::pin(health::health(command, environment)).await,
         Command::Config(command) => config::config(command, environment),

@@ -82,8 +82,11 @@ section! {
         /// Model vendors, by the name that stands before the colon of a model. Those that
         /// `docs/providers.md` lists are there without being configured.
         providers: BTreeMap<String, Provider> = BTreeMap::new(),
-        /// Names of models.
+        /// Names of models, and their lists.
         models: Models = Models::default(),
+        /// Media that callers name by URL. A provider that fetches URLs gets them as they are; for the
+        /// others the server fetches them if it may, by http and https, from public addresses only.
+        media: Media = Media::default(),
         /// Completions.
         completions: Completions = Completions::default(),
         /// Retries of model calls, in completions and runs.
@@ -209,6 +212,8 @@ section! {
         api_key_file: Option<PathBuf> = None,
         /// Headers that go with each request. Not for keys.
         headers: BTreeMap<String, String> = BTreeMap::new(),
+        /// Headers whose values are secret: the name of each to the variable that holds its value.
+        headers_env: BTreeMap<String, String> = BTreeMap::new(),
         /// Merged into each request's JSON before the caller's own provider options.
         options: BTreeMap<String, serde_json::Value> = BTreeMap::new(),
         /// What only some kinds know, such as an API version or a region: `docs/providers.md` says which.
@@ -216,6 +221,8 @@ section! {
         /// An HTTP proxy through which it is asked, such as `http://proxy:3128`. None is taken from the
         /// environment.
         proxy: Option<String> = None,
+        /// The variable that holds the proxy's URL, for one with a password in it.
+        proxy_env: Option<String> = None,
         /// Time to connect.
         connect_timeout: Duration = Duration::from_secs(5),
         /// Time from the request to the first byte of the answer.
@@ -230,14 +237,51 @@ section! {
     resolved {
         /// The key, read from where it stands; `None` when it is not there.
         api_key: Option<Secret>,
+        /// What `headers_env` names, read from there.
+        secret_headers: BTreeMap<String, Secret>,
+        /// What `proxy_env` names, read from there.
+        secret_proxy: Option<Secret>,
+        /// A variable of `headers_env` or `proxy_env` that is not set.
+        missing_variable: Option<String>,
+        /// It stands in the file, in a variable of the configuration, or in a flag.
+        is_named: bool,
     }
 }
 
 section! {
-    /// Names of models.
+    /// Names of models, and their lists.
     pub Models {
         /// Short names: alias to `provider:model`.
         aliases: BTreeMap<String, String> = BTreeMap::new(),
+        /// How long a provider's list of models is kept.
+        list_ttl: Duration = Duration::from_secs(60),
+        /// How long it is kept that a provider could not be asked.
+        list_retry: Duration = Duration::from_secs(10),
+        /// Time for a provider to list its models.
+        list_timeout: Duration = Duration::from_secs(10),
+        /// Most models that are kept of one provider.
+        list_max: usize = 10_000,
+    }
+}
+
+section! {
+    /// Media that callers name by URL.
+    pub Media {
+        /// Whether the server fetches URLs. If not, it refuses them with `INVALID_REQUEST`.
+        fetch: bool = false,
+        /// Time for one URL, redirects included.
+        fetch_timeout: Duration = Duration::from_secs(20),
+        /// Most that the URLs of one request may hold together.
+        max_size: Size = Size::mib(20),
+        /// Most URLs of one request.
+        max_urls: usize = 16,
+        /// Most redirects of one URL; each is judged like the URL itself.
+        max_redirects: u32 = 3,
+        /// Most URLs that are fetched at a time.
+        max_concurrent: usize = 32,
+        /// Networks that may be fetched from though they are not public, such as `10.1.0.0/16`. The
+        /// addresses at which clouds tell of a machine's credentials are refused all the same.
+        private_networks: Vec<String> = Vec::new(),
     }
 }
 

@@ -10,9 +10,10 @@
 //! functions and one line in [`registry`].
 
 pub mod anthropic;
-mod auth;
+pub mod auth;
 pub mod azure;
 mod body;
+pub mod check;
 pub mod cohere;
 mod conversation;
 mod date;
@@ -20,6 +21,7 @@ mod draft;
 mod endpoint;
 mod exchange;
 mod fault;
+pub mod fetching;
 pub mod framing;
 mod function;
 pub mod gemini;
@@ -34,6 +36,7 @@ mod names;
 pub mod ollama;
 pub mod openai;
 pub mod protocol;
+mod record;
 pub mod registry;
 mod script;
 pub mod settings;

@@ -28,6 +28,8 @@ pub enum Command {
     Run(RunArgs),
     /// List models
     Models(ModelsArgs),
+    /// List the model vendors, and check their credentials
+    Providers(ProvidersArgs),
     /// List, show, watch and cancel the runs of a server
     Runs(RunsArgs),
     /// Ask whether a server takes work
@@ -252,6 +254,36 @@ fn state(name: &str) -> Result<crate::pb::v1::run::State, String> {
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("is not KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Arguments of `providers`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ProvidersArgs {
+    #[command(subcommand)]
+    pub(super) command: ProvidersCommand,
+}
+
+/// What to do with providers.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ProvidersCommand {
+    /// Say where the credentials of each provider are found, or what to set
+    List(ProviderSelection),
+    /// The same, and ask the providers that are in use, or named, whether they take them
+    Check(ProviderSelection),
+}
+
+/// Which providers, of which configuration.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ProviderSelection {
+    /// Names of providers; without any, all
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<String>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Arguments of `health`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{AuthMode, Config, PROVIDER_KINDS, Provider, section::Reading, unit::Size};
-use crate::domain::model::ModelRef;
+use crate::{domain::model::ModelRef, provider::fetching::Network};
 
 /// Checks across keys, and reports all that does not fit.
 pub(super) fn check(config: &Config, reading: &mut Reading) {
@@ -13,6 +13,7 @@ pub(super) fn check(config: &Config, reading: &mut Reading) {
         check_provider(name, provider, reading);
     }
     aliases(config, reading);
+    private_networks(config, reading);
     limits(config, reading);
 }
 
@@ -152,6 +153,7 @@ fn check_provider(name: &str, provider: &Provider, reading: &mut Reading) {
             );
         }
     }
+    check_secrets(name, provider, reading);
     for header in provider.headers.keys() {
         let header_name = header.to_ascii_lowercase();
         if [
@@ -165,12 +167,62 @@ fn check_provider(name: &str, provider: &Provider, reading: &mut Reading) {
         {
             reading.report_at(
                 &format!("providers.{name}.headers.{header}"),
-                "secrets do not stand in the configuration: use api_key_env or api_key_file",
+                "secrets do not stand in the configuration: use api_key_env, api_key_file or headers_env",
             );
         }
     }
     if provider.script.is_some() && kind != "script" {
         reading.report_at(&at("script"), "is for providers of kind \"script\"");
+    }
+}
+
+/// What variables hold.
+fn check_secrets(name: &str, provider: &Provider, reading: &mut Reading) {
+    let mut variables: Vec<(String, &String)> = provider
+        .headers_env
+        .iter()
+        .map(|(header, variable)| (format!("headers_env.{header}"), variable))
+        .collect();
+    variables.extend(
+        provider
+            .proxy_env
+            .iter()
+            .map(|variable| ("proxy_env".to_owned(), variable)),
+    );
+    for (key, variable) in variables {
+        if !is_variable_name(variable) {
+            // Not shown: somebody may have put the secret itself here.
+            reading.report_at(
+                &format!("providers.{name}.{key}"),
+                "is the name of a variable, such as \"GATEWAY_TOKEN\" (value not shown)",
+            );
+        }
+    }
+    for header in provider.headers_env.keys() {
+        if provider.headers.contains_key(header) {
+            reading.report_at(
+                &format!("providers.{name}.headers_env.{header}"),
+                "stands in headers, too: choose one",
+            );
+        }
+    }
+    if provider.proxy.is_some() && provider.proxy_env.is_some() {
+        reading.report_at(
+            &format!("providers.{name}.proxy_env"),
+            "stands beside proxy: choose one",
+        );
+    }
+    let is_proxy = |url: &str| {
+        let url = url.parse::<http::Uri>().ok();
+        url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")))
+    };
+    if let (Some(url), Some(variable)) = (&provider.secret_proxy, &provider.proxy_env)
+        && !is_proxy(url.expose())
+    {
+        reading.report_at(
+            &format!("providers.{name}.proxy_env"),
+            format!("{variable} does not hold an http or https URL (value not shown)"),
+        );
     }
 }
 
@@ -208,6 +260,17 @@ fn aliases(config: &Config, reading: &mut Reading) {
                 );
             }
             Some(_) => {}
+        }
+    }
+}
+
+fn private_networks(config: &Config, reading: &mut Reading) {
+    for network in &config.media.private_networks {
+        if Network::parse(network).is_none() {
+            reading.report_at(
+                "media.private_networks",
+                format!("{network:?} is not a network such as \"10.1.0.0/16\" or \"fd00::/8\""),
+            );
         }
     }
 }
@@ -256,6 +319,10 @@ fn limits(config: &Config, reading: &mut Reading) {
         ),
         ("completions.timeout", config.completions.timeout.is_zero()),
         ("retry.max_attempts", config.retry.max_attempts == 0),
+        ("models.list_timeout", config.models.list_timeout.is_zero()),
+        ("models.list_max", config.models.list_max == 0),
+        ("media.fetch_timeout", config.media.fetch_timeout.is_zero()),
+        ("media.max_concurrent", config.media.max_concurrent == 0),
         ("runs.max_live", runs.max_live == 0),
         ("runs.max_turns", runs.max_turns == 0),
         ("runs.max_tokens", runs.max_tokens == 0),

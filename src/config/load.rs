@@ -110,6 +110,9 @@ impl Config {
 
     /// Fills what the environment and other files hold. Paths are relative to the configuration's file.
     fn resolve(&mut self, base: &Path, environment: &Environment, reading: &mut Reading) {
+        for provider in self.providers.values_mut() {
+            provider.is_named = true;
+        }
         for name in PROVIDER_KINDS {
             self.providers.entry((*name).to_owned()).or_default();
         }
@@ -182,6 +185,10 @@ fn resolve_provider(
     if let Some(file) = &mut provider.api_key_file {
         *file = base.join(&*file);
         match std::fs::read_to_string(&*file) {
+            Ok(key) if key.trim().is_empty() => reading.report_at(
+                &format!("providers.{name}.api_key_file"),
+                format!("{} holds no key", file.display()),
+            ),
             Ok(key) => provider.api_key = Some(Secret::new(&key)),
             Err(error) => reading.report_at(
                 &format!("providers.{name}.api_key_file"),
@@ -192,6 +199,18 @@ fn resolve_provider(
         provider.api_key = environment.get(variable).map(Secret::new);
     }
     provider.api_key.take_if(|key| key.is_empty());
+    for (header, variable) in &provider.headers_env {
+        match environment.get(variable).map(Secret::new) {
+            Some(value) => drop(provider.secret_headers.insert(header.clone(), value)),
+            None => provider.missing_variable = Some(variable.clone()),
+        }
+    }
+    if let Some(variable) = &provider.proxy_env {
+        provider.secret_proxy = environment.get(variable).map(Secret::new);
+        if provider.secret_proxy.is_none() {
+            provider.missing_variable = Some(variable.clone());
+        }
+    }
 }
 
 fn read_file(path: &Path, problems: &mut Vec<Problem>) -> Table {

@@ -142,7 +142,7 @@ pub struct Media {
 pub enum MediaSource {
     /// Here.
     Inline(Bytes),
-    /// At a URI that the provider fetches; the server itself does not.
+    /// At a URI that the provider fetches, or the server for it where its operator allows that.
     Uri(String),
 }
 

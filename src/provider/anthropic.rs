@@ -31,12 +31,19 @@ use super::{
     auth::KeyHeader,
     endpoint::Adapter,
     fault::{self, Words},
+    fetching,
     framing::Framing,
     protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
     registry::Parts,
 };
 use crate::{
-    domain::{completion::Completion, fault::Fault, json::JsonText, model::ModelInfo},
+    domain::{
+        completion::Completion,
+        fault::Fault,
+        json::JsonText,
+        message::{Media, MediaSource},
+        model::ModelInfo,
+    },
     run::port::Answer,
 };
 
@@ -162,6 +169,20 @@ impl Protocol for Anthropic {
             body: encode::encode(self, call)?,
             framing: Framing::Sse,
         })
+    }
+
+    fn takes_uri(&self, _model: &str, media: &Media) -> bool {
+        let MediaSource::Uri(uri) = &media.source else {
+            return true;
+        };
+        // Clouds take what stands in the request only
+        // (platform.claude.com/docs/en/build-with-claude/vision); text documents go as text everywhere.
+        let scheme = fetching::scheme(uri);
+        match self.surface {
+            _ if media.media_type.starts_with("text/") => false,
+            Surface::Direct => true,
+            Surface::Vertex | Surface::Bedrock => !matches!(&*scheme, "http" | "https"),
+        }
     }
 
     fn decode(&self, turn: Turn, body: &[u8]) -> Result<Completion, Fault> {

@@ -11,6 +11,25 @@ use crate::domain::{
     secret::Secret,
 };
 
+/// What is known of a provider's credentials without asking anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// None are needed, or none were given where none need be.
+    Unneeded,
+    /// They are there.
+    Held,
+    /// They are not there.
+    Missing {
+        /// The environment variable that would hold them.
+        variable: String,
+    },
+    /// They are there, and nothing can be done with them.
+    Unusable {
+        /// Why. Holds no credential.
+        problem: String,
+    },
+}
+
 /// Puts a provider's credentials on a request. Sees the whole request, so that it can sign it.
 pub(crate) trait Authorize: fmt::Debug + Send + Sync + 'static {
     /// Adds what the provider wants. The last thing that happens to a request.
@@ -18,6 +37,17 @@ pub(crate) trait Authorize: fmt::Debug + Send + Sync + 'static {
         &'a self,
         request: &'a mut http::Request<Bytes>,
     ) -> BoxFuture<'a, Result<(), Fault>>;
+
+    /// What is known without asking anybody.
+    fn standing(&self) -> Standing {
+        Standing::Held
+    }
+
+    /// Gets the credentials of a request without making one. `None` when nobody would be asked for
+    /// them, so that it would show nothing.
+    fn try_out(&self) -> BoxFuture<'_, Option<Result<(), Fault>>> {
+        ready(None).boxed()
+    }
 
     /// The provider has answered 401. Says whether there are fresher credentials now, so that asking
     /// once more makes sense.
@@ -31,6 +61,10 @@ pub(crate) trait Authorize: fmt::Debug + Send + Sync + 'static {
 pub(crate) struct Anonymous;
 
 impl Authorize for Anonymous {
+    fn standing(&self) -> Standing {
+        Standing::Unneeded
+    }
+
     fn authorize<'a>(
         &'a self,
         _request: &'a mut http::Request<Bytes>,
@@ -47,6 +81,12 @@ pub(crate) struct Missing {
 }
 
 impl Authorize for Missing {
+    fn standing(&self) -> Standing {
+        Standing::Missing {
+            variable: self.variable.clone(),
+        }
+    }
+
     fn authorize<'a>(
         &'a self,
         _request: &'a mut http::Request<Bytes>,

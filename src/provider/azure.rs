@@ -27,7 +27,8 @@ use super::{
     token::{self, Token, TokenCache, TokenSettings, TokenSource},
 };
 use crate::domain::{
-    completion::Completion, fault::Fault, json::JsonText, model::ModelInfo, secret::Secret,
+    completion::Completion, fault::Fault, json::JsonText, message::Media, model::ModelInfo,
+    secret::Secret,
 };
 
 /// Parameters that the environment may hold, and the variables that are looked at.
@@ -176,6 +177,10 @@ impl Protocol for Azure {
             path,
             ..self.openai.encode(call)?
         })
+    }
+
+    fn takes_uri(&self, model: &str, media: &Media) -> bool {
+        self.openai.takes_uri(model, media)
     }
 
     fn decode(&self, turn: Turn, body: &[u8]) -> Result<Completion, Fault> {

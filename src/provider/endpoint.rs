@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, ready},
+    stream,
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest,
     header::{ACCEPT, CONTENT_TYPE},
@@ -11,8 +15,10 @@ use http::{
 use tokio::time::Instant;
 
 use super::{
-    auth::Authorize,
+    auth::{Authorize, Standing},
+    check::Probe,
     exchange::Exchange,
+    fetching::Bringer,
     http::{Client, Response, Until},
     protocol::{Call, Encoded, Protocol, Rejection, Turn},
     settings::Timeouts,
@@ -34,6 +40,22 @@ pub(crate) trait Adapter: Send + Sync + 'static {
 
     /// The models it offers; `None` when it cannot say.
     fn list(&self) -> BoxFuture<'_, Option<Result<Vec<ModelInfo>, Fault>>>;
+
+    /// Where it is; `None` when it is nowhere.
+    fn address(&self) -> Option<&str> {
+        None
+    }
+
+    /// What is known of its credentials without asking.
+    fn standing(&self) -> Standing {
+        Standing::Unneeded
+    }
+
+    /// Asks it for as little as shows that it takes its credentials, and says how many models it lists
+    /// when that was it. `None` when there is nothing of the kind.
+    fn try_out(&self) -> BoxFuture<'_, Option<Result<Option<usize>, Fault>>> {
+        ready(None).boxed()
+    }
 }
 
 /// A provider that is asked over HTTP.
@@ -53,6 +75,10 @@ pub(crate) struct Endpoint {
     pub timeouts: Timeouts,
     /// What connects to it.
     pub client: Client,
+    /// What brings media that it takes inline only.
+    pub media: Bringer,
+    /// What it is asked for to see whether it takes its credentials.
+    pub probe: Probe,
 }
 
 impl Adapter for Endpoint {
@@ -81,6 +107,32 @@ impl Adapter for Endpoint {
         }
         .boxed()
     }
+
+    fn address(&self) -> Option<&str> {
+        // A name that stands for none (RFC 6761): the address is not known as yet.
+        Some(&*self.base_url).filter(|url| !url.ends_with(".invalid"))
+    }
+
+    fn standing(&self) -> Standing {
+        self.authorize.standing()
+    }
+
+    fn try_out(&self) -> BoxFuture<'_, Option<Result<Option<usize>, Fault>>> {
+        async move {
+            match (self.probe, self.protocol.models_path()) {
+                (Probe::Path(path), _) => Some(self.get(path).await.map(|_body| None)),
+                (Probe::Models, Some(path)) => {
+                    let models = self.ask_models(path).await;
+                    Some(models.map(|models| Some(models.len())))
+                }
+                (Probe::Models, None) | (Probe::Nothing, _) => {
+                    let tried = self.authorize.try_out().await?;
+                    Some(tried.map(|()| None))
+                }
+            }
+        }
+        .boxed()
+    }
 }
 
 impl Endpoint {
@@ -93,9 +145,15 @@ impl Endpoint {
         call: Call<'_>,
         start: Instant,
     ) -> Result<(Encoded, Response), Fault> {
-        let mut encoded = self.protocol.encode(call)?;
-        let body = Bytes::from(std::mem::take(&mut encoded.body));
         let until = Until::whole(start, &self.timeouts);
+        let brought = until.limit(self.media.bring(&*self.protocol, call));
+        let brought = brought.await??;
+        let mut encoded = self.protocol.encode(Call {
+            request: brought.as_ref().unwrap_or(call.request),
+            ..call
+        })?;
+        drop(brought);
+        let body = Bytes::from(std::mem::take(&mut encoded.body));
         let until = match call.answer {
             Answer::Whole => until,
             Answer::Streamed => until.or(self.first_byte(start)),
@@ -151,10 +209,16 @@ impl Endpoint {
     }
 
     async fn ask_models(&self, path: &str) -> Result<Vec<ModelInfo>, Fault> {
+        let body = self.get(path).await?;
+        self.protocol.decode_models(&self.name, &body)
+    }
+
+    async fn get(&self, path: &str) -> Result<Bytes, Fault> {
         let until = Until::whole(Instant::now(), &self.timeouts);
-        let mut request = self.request(Method::GET, path, Bytes::new())?;
-        request.headers_mut().extend(self.protocol.models_headers());
-        let mut response = self.finish_and_send(request, until).await?;
+        let mut response = self.get_once(path, until).await?;
+        if response.status == http::StatusCode::UNAUTHORIZED && self.authorize.renew().await {
+            response = self.get_once(path, until).await?;
+        }
         let limits = self.client.limits();
         if !response.status.is_success() {
             let body = response.body.beginning(limits.max_error_bytes, until).await;
@@ -169,11 +233,16 @@ impl Endpoint {
             );
             return Err(fault);
         }
-        let body = response
+        response
             .body
             .rest(Bytes::new(), limits.max_body_bytes, until)
-            .await?;
-        self.protocol.decode_models(&self.name, &body)
+            .await
+    }
+
+    async fn get_once(&self, path: &str, until: Until) -> Result<Response, Fault> {
+        let mut request = self.request(Method::GET, path, Bytes::new())?;
+        request.headers_mut().extend(self.protocol.models_headers());
+        self.finish_and_send(request, until).await
     }
 
     fn request(

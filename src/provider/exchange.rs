@@ -12,6 +12,7 @@ use super::{
     framing::{Decoder, Sink},
     http::{Body, Response, Until},
     protocol::{Assemble, Call, Progress, Rejection},
+    record::Record,
 };
 use crate::{
     domain::{
@@ -38,6 +39,8 @@ pub(crate) struct Exchange {
     ready: VecDeque<ModelEvent>,
     /// `Started` was said.
     started: bool,
+    /// What the log will say of it.
+    record: Record,
 }
 
 enum State {
@@ -77,6 +80,7 @@ impl Exchange {
     ) -> Self {
         Self {
             endpoint,
+            record: Record::new(model.clone()),
             model,
             request,
             answer,
@@ -96,22 +100,25 @@ impl Exchange {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));
             }
-            match &mut self.state {
-                State::New => self.begin().await?,
-                State::Reading(_) => self.read().await?,
+            let step = match &mut self.state {
+                State::New => self.begin().await,
+                State::Reading(_) => self.read().await,
                 State::Over => return Ok(None),
-            }
+            };
+            step.inspect_err(|fault| self.record.failed(fault))?;
         }
     }
 
     async fn begin(&mut self) -> Result<(), Fault> {
         self.start = Instant::now();
+        self.record.begin();
         let call = Call {
             model: &self.model,
             request: &self.request,
             answer: self.answer,
         };
         let (encoded, mut response) = self.endpoint.send(call, self.start).await?;
+        self.record.head(&response);
         if !response.status.is_success() {
             return self.rejected(response).await;
         }
@@ -233,6 +240,7 @@ impl Exchange {
 
     fn finish(&mut self, completion: Completion) {
         self.start_once();
+        self.record.answered(&completion);
         self.ready
             .push_back(ModelEvent::Finished(Box::new(completion)));
         self.state = State::Over;

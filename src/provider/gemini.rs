@@ -20,7 +20,7 @@ use http::HeaderName;
 use super::{
     auth::KeyHeader,
     endpoint::Adapter,
-    fault,
+    fault, fetching,
     protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
     registry::Parts,
 };
@@ -28,6 +28,7 @@ use crate::domain::{
     completion::Completion,
     fault::Fault,
     json::JsonText,
+    message::{Media, MediaSource},
     model::{ModelInfo, ModelRef},
 };
 
@@ -110,6 +111,14 @@ fn resource(place: Place, model: &str) -> String {
 impl Protocol for Gemini {
     fn encode(&self, call: Call<'_>) -> Result<Encoded, Fault> {
         encode::encode(self, call, &resource(self.place, &call.model.model))
+    }
+
+    fn takes_uri(&self, _model: &str, media: &Media) -> bool {
+        match (self.place, &media.source) {
+            // It fetches by TLS only (ai.google.dev/gemini-api/docs/file-input-methods).
+            (Place::Developer, MediaSource::Uri(uri)) => fetching::scheme(uri) != "http",
+            (Place::Developer | Place::Vertex, _) => true,
+        }
     }
 
     fn decode(&self, turn: Turn, body: &[u8]) -> Result<Completion, Fault> {

@@ -22,18 +22,28 @@ type Models = Result<Arc<[ModelInfo]>, Fault>;
 /// A provider, and the models it was last seen with.
 pub(crate) struct Listed {
     adapter: Arc<dyn Adapter>,
-    /// It is there because it is built in: when it does not answer, nobody misses it.
-    implied: bool,
+    facts: Facts,
     /// Held while the provider is asked, so that callers who come meanwhile wait for the same answer.
     seen: Mutex<Option<(Instant, Models)>>,
 }
 
+/// What is known of a provider from its settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    /// The protocol, by the name it has in the configuration.
+    pub kind: String,
+    /// Where its credentials were found.
+    pub source: Option<String>,
+    /// It is there because it is built in: when it does not answer, nobody misses it.
+    pub implied: bool,
+}
+
 impl Listed {
     /// A provider that was not asked as yet.
-    pub(crate) fn new(adapter: Arc<dyn Adapter>, implied: bool) -> Self {
+    pub(crate) fn new(adapter: Arc<dyn Adapter>, facts: Facts) -> Self {
         Self {
             adapter,
-            implied,
+            facts,
             seen: Mutex::new(None),
         }
     }
@@ -43,10 +53,19 @@ impl Listed {
         Arc::clone(&self.adapter)
     }
 
+    /// What is known of it.
+    pub(crate) const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     async fn models(&self, settings: Listing) -> Models {
         let mut seen = self.seen.lock().await;
+        let kept = |models: &Models| match models {
+            Ok(_) => settings.keep,
+            Err(_) => settings.keep_failure,
+        };
         if let Some((when, models)) = &*seen
-            && when.elapsed() < settings.keep
+            && when.elapsed() < kept(models)
         {
             return models.clone();
         }
@@ -55,7 +74,18 @@ impl Listed {
             Ok(Some(models)) => models,
             Err(_elapsed) => Err(fault::timeout("listing the models", settings.timeout)),
         };
-        let models = models.map(Arc::from);
+        let models = models.map(|mut models| {
+            if models.len() > settings.max_models {
+                tracing::warn!(
+                    provider = models.first().map(|info| &*info.model.provider),
+                    models = models.len(),
+                    kept = settings.max_models,
+                    "the list of models is too long"
+                );
+                models.truncate(settings.max_models);
+            }
+            Arc::from(models)
+        });
         *seen = Some((Instant::now(), models.clone()));
         models
     }
@@ -86,7 +116,7 @@ pub(crate) async fn list(
     while let Some((name, provider, models)) = answers.next().await {
         match models {
             Ok(models) => list.models.extend_from_slice(&models),
-            Err(_fault) if provider.implied && only.is_none() => {}
+            Err(_fault) if provider.facts.implied && only.is_none() => {}
             Err(fault) => list.unavailable.push((name.clone(), fault)),
         }
     }
@@ -159,7 +189,11 @@ mod tests {
                 asked: Arc::clone(&self.asked),
                 busy: Arc::clone(&self.busy),
             };
-            let listed = Listed::new(Arc::new(fake), implied);
+            let facts = Facts {
+                implied,
+                ..Facts::default()
+            };
+            let listed = Listed::new(Arc::new(fake), facts);
             self.providers.insert(name.to_owned(), listed);
             self
         }

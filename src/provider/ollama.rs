@@ -31,6 +31,7 @@ use crate::domain::{
     completion::Completion,
     fault::Fault,
     json::JsonText,
+    message::Media,
     model::{ModelInfo, ModelRef},
 };
 
@@ -64,6 +65,10 @@ pub(crate) fn build(parts: &mut Parts<'_>) -> Result<Arc<dyn Adapter>, String> {
 impl Protocol for Ollama {
     fn encode(&self, call: Call<'_>) -> Result<Encoded, Fault> {
         encode::encode(self, call)
+    }
+
+    fn takes_uri(&self, _model: &str, _media: &Media) -> bool {
+        false
     }
 
     fn decode(&self, turn: Turn, body: &[u8]) -> Result<Completion, Fault> {

@@ -26,6 +26,7 @@ use crate::domain::{
     completion::Completion,
     fault::Fault,
     json::JsonText,
+    message::Media,
     model::{ModelInfo, ModelRef, Options, ReasoningEffort},
 };
 
@@ -47,6 +48,8 @@ pub struct Quirks {
     pub think_tags: bool,
     /// The member in which the vendor wants the reasoning of earlier turns back. `None`: not at all.
     pub reasoning_back: Option<ReasoningField>,
+    /// Fetches images by their URLs.
+    pub image_urls: bool,
     /// Takes the names of authors. Where it does not, they are left out.
     pub names: bool,
     /// How thinking is asked for.
@@ -110,6 +113,7 @@ impl Quirks {
         max_effort: "max",
         think_tags: true,
         reasoning_back: None,
+        image_urls: true,
         names: true,
         thinking: Thinking::Effort,
         schema: Schema::Native,
@@ -124,6 +128,7 @@ impl Quirks {
         max_effort: "high",
         think_tags: true,
         reasoning_back: None,
+        image_urls: true,
         names: true,
         thinking: Thinking::Effort,
         schema: Schema::Native,
@@ -208,6 +213,14 @@ pub(super) fn base_url(parts: &Parts<'_>) -> Result<String, String> {
 impl Protocol for OpenAi {
     fn encode(&self, call: Call<'_>) -> Result<Encoded, Fault> {
         encode::encode(self, call)
+    }
+
+    fn takes_uri(&self, _model: &str, media: &Media) -> bool {
+        let is_image = media.media_type.starts_with("image/");
+        match self.quirks.dialect {
+            Dialect::OpenAi => is_image && self.quirks.image_urls,
+            Dialect::Mistral => is_image || media.media_type == "application/pdf",
+        }
     }
 
     fn decode(&self, turn: Turn, body: &[u8]) -> Result<Completion, Fault> {

@@ -15,6 +15,7 @@ use crate::{
         completion::{Completion, Delta, Request},
         fault::Fault,
         id::CallId,
+        message::Media,
         model::{ModelInfo, ModelRef},
         tool::ToolSpec,
     },
@@ -142,6 +143,12 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `INVALID_REQUEST` when the conversation holds what the vendor cannot be told.
     fn encode(&self, call: Call<'_>) -> Result<Encoded, Fault>;
+
+    /// Whether media that stand in a URI may go out as they are, for the vendor to fetch, or for
+    /// [`Protocol::encode`] to refuse. Others come to `encode` inline, or not at all.
+    fn takes_uri(&self, _model: &str, _media: &Media) -> bool {
+        true
+    }
 
     /// Reads an answer that came in one piece.
     ///

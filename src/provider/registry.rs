@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -9,11 +10,14 @@ use std::{
 use super::{
     anthropic,
     auth::{Anonymous, Authorize, KeyHeader, Missing},
-    azure, cohere,
+    azure,
+    check::Probe,
+    cohere,
     endpoint::{Adapter, Endpoint, parse_headers},
+    fetching::Bringer,
     gemini,
     http::Client,
-    listing::Listed,
+    listing::{Facts, Listed},
     openai, script,
     settings::{Limits, ProviderSettings, Settings, Timeouts},
     vendor::{self, Key, Vendor},
@@ -63,6 +67,7 @@ pub(crate) struct Parts<'a> {
     /// Its time-outs.
     pub timeouts: Timeouts,
     clients: &'a mut Clients,
+    media: &'a Bringer,
 }
 
 impl Parts<'_> {
@@ -120,6 +125,12 @@ impl Parts<'_> {
     ) -> Result<Arc<dyn Adapter>, String> {
         let headers = parse_headers(&self.settings.headers)
             .map_err(|name| format!("header {name} cannot be sent"))?;
+        let authorize: Arc<dyn Authorize> = match &self.settings.missing_variable {
+            Some(variable) => Arc::new(Missing {
+                variable: variable.clone(),
+            }),
+            None => authorize,
+        };
         Ok(Arc::new(Endpoint {
             name: self.name.to_owned(),
             protocol,
@@ -128,6 +139,8 @@ impl Parts<'_> {
             headers,
             timeouts: self.timeouts,
             client: self.client()?,
+            media: self.media.clone(),
+            probe: Probe::of(self.vendor),
         }))
     }
 
@@ -137,7 +150,13 @@ impl Parts<'_> {
     /// When the proxy is no URL, or there is no TLS.
     pub(crate) fn client(&mut self) -> Result<Client, String> {
         self.clients
-            .get(self.timeouts.connect, self.settings.proxy.as_deref())
+            .get(self.timeouts.connect, self.settings.proxy.as_ref())
+    }
+
+    /// The protocol, by the name it has in the configuration.
+    fn kind(&self) -> Option<&str> {
+        let built_in = self.vendor.map(|vendor| vendor.kind);
+        built_in.or(self.settings.kind.as_deref())
     }
 
     /// A parameter that only some protocols know.
@@ -164,14 +183,21 @@ impl Parts<'_> {
 }
 
 /// One client for all providers that agree on what a client is set up with.
-#[derive(Debug)]
 struct Clients {
     limits: Limits,
+    /// By time to connect and proxy, which may hold a password.
     made: HashMap<(Duration, Option<String>), Client>,
 }
 
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clients({})", self.made.len())
+    }
+}
+
 impl Clients {
-    fn get(&mut self, connect: Duration, proxy: Option<&str>) -> Result<Client, String> {
+    fn get(&mut self, connect: Duration, proxy: Option<&Secret>) -> Result<Client, String> {
+        let proxy = proxy.map(Secret::expose);
         let key = (connect, proxy.map(str::to_owned));
         if let Some(client) = self.made.get(&key) {
             return Ok(client.clone());
@@ -193,6 +219,12 @@ pub(crate) fn build(settings: &Settings) -> Result<BTreeMap<String, Listed>, Vec
         made: HashMap::new(),
     };
     let (mut built, mut errors) = (BTreeMap::new(), Vec::new());
+    let media = Bringer::new(&settings.fetching).map_err(|fault| {
+        vec![BuildError {
+            provider: "*".to_owned(),
+            problem: fault.message.into_owned(),
+        }]
+    })?;
     for (name, provider) in &settings.providers {
         let mut parts = Parts {
             name,
@@ -200,10 +232,12 @@ pub(crate) fn build(settings: &Settings) -> Result<BTreeMap<String, Listed>, Vec
             vendor: vendor_of(name, provider),
             timeouts: provider.timeouts.unwrap_or(settings.timeouts),
             clients: &mut clients,
+            media: &media,
         };
         match build_one(&mut parts) {
             Ok(adapter) => {
-                built.insert(name.clone(), Listed::new(adapter, provider.implied));
+                let facts = facts(&parts);
+                built.insert(name.clone(), Listed::new(adapter, facts));
             }
             Err(problem) => errors.push(BuildError {
                 provider: name.clone(),
@@ -250,13 +284,26 @@ pub(crate) fn parameters_of(vendor: &Vendor) -> &'static [(&'static str, &'stati
     }
 }
 
+fn facts(parts: &Parts<'_>) -> Facts {
+    let settings = parts.settings;
+    let file = settings.parameters.get("credentials_file");
+    let source = match &settings.key_source {
+        Some(source) => Some(source.to_string()),
+        None => file.map(|file| format!("file {file}")),
+    };
+    Facts {
+        kind: parts.kind().unwrap_or_default().to_owned(),
+        source,
+        implied: settings.implied,
+    }
+}
+
 fn build_one(parts: &mut Parts<'_>) -> Result<Arc<dyn Adapter>, String> {
     let name = parts.name;
     if name.is_empty() || name.contains(':') || !name.bytes().all(|b| b.is_ascii_graphic()) {
         return Err("a name is visible ASCII without a colon".to_owned());
     }
-    let built_in = parts.vendor.map(|vendor| vendor.kind);
-    let kind = built_in.or(parts.settings.kind.as_deref());
+    let kind = parts.kind();
     let kind = kind.ok_or("kind is missing, and no provider of this name is built in")?;
     match KINDS.iter().find(|(name, _)| *name == kind) {
         Some((_, build)) => build(parts),
@@ -279,7 +326,7 @@ mod tests {
             message::{Message, Role},
             model::ModelRef,
         },
-        provider::Providers,
+        provider::{Providers, settings::Fetching},
         run::port::{Answer, Models},
     };
 
@@ -305,6 +352,7 @@ mod tests {
                 limits: Limits::default(),
                 made: HashMap::new(),
             },
+            media: &Bringer::new(&Fetching::default()).unwrap(),
         };
         openai::base_url(&parts)
     }

@@ -1,8 +1,8 @@
 //! What the operator says about providers. Plain values: the configuration fills them in.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use super::{registry, vendor};
+use super::{fetching::Network, registry, vendor};
 use crate::domain::{json::JsonText, model::ModelRef, secret::Secret};
 
 /// All providers, and what holds for each of them unless it says otherwise.
@@ -18,6 +18,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How models are listed.
     pub listing: Listing,
+    /// What is fetched for callers.
+    pub fetching: Fetching,
 }
 
 impl Settings {
@@ -52,14 +54,18 @@ pub struct ProviderSettings {
     pub key_variable: Option<String>,
     /// The key.
     pub key: Option<Secret>,
+    /// Where the key was found.
+    pub key_source: Option<KeySource>,
+    /// A variable that something else needs and that is not set: every call fails and names it.
+    pub missing_variable: Option<String>,
     /// Headers that every request carries. The values may be keys.
     pub headers: BTreeMap<String, Secret>,
     /// A JSON object merged into every request, before what the caller says.
     pub options: Option<JsonText>,
     /// What only some protocols know: an API version, a region, a project, a deployment.
     pub parameters: BTreeMap<String, String>,
-    /// The URL of an HTTP proxy through which it is asked.
-    pub proxy: Option<String>,
+    /// The URL of an HTTP proxy through which it is asked, perhaps with a user and a password.
+    pub proxy: Option<Secret>,
     /// Time-outs of its own.
     pub timeouts: Option<Timeouts>,
     /// For kind `script`: the text of the script in place of the embedded one.
@@ -71,10 +77,8 @@ pub struct ProviderSettings {
 impl ProviderSettings {
     fn read_environment(&mut self, name: &str, lookup: &impl Fn(&str) -> Option<String>) {
         let Some(vendor) = registry::vendor_of(name, self) else {
-            let variable = self.key_variable.as_deref();
-            if self.key.is_none() {
-                self.key = variable.and_then(lookup).map(|value| Secret::new(&value));
-            }
+            let variable = self.key_variable.clone();
+            self.find_key(variable.as_slice(), lookup);
             return;
         };
         if self.base_url.is_none() {
@@ -89,10 +93,7 @@ impl ProviderSettings {
                 .map(|&v| v.to_owned())
                 .collect(),
         };
-        if self.key.is_none() {
-            let found = variables.iter().find_map(|variable| lookup(variable));
-            self.key = found.map(|value| Secret::new(&value));
-        }
+        self.find_key(&variables, lookup);
         for (parameter, variables) in registry::parameters_of(vendor) {
             if let Some(value) = variables.iter().find_map(|variable| lookup(variable)) {
                 self.parameters
@@ -100,9 +101,42 @@ impl ProviderSettings {
                     .or_insert(value);
             }
         }
-        // Whoever gives a key wants to hear when the vendor does not answer.
-        self.implied &= self.key.is_none();
+        // Whoever gives a key, or an address, wants to hear when the vendor does not answer.
+        let has_file = self.parameters.contains_key("credentials_file");
+        self.implied &= self.key.is_none() && self.base_url.is_none() && !has_file;
         self.key_variable = variables.into_iter().next();
+    }
+
+    /// Takes the key from the first of the variables that is set, where there is none as yet.
+    fn find_key(&mut self, variables: &[String], lookup: &impl Fn(&str) -> Option<String>) {
+        if self.key.is_some() {
+            return;
+        }
+        let mut set = variables
+            .iter()
+            .filter_map(|variable| Some((variable, lookup(variable)?)));
+        if let Some((variable, value)) = set.next() {
+            self.key = Some(Secret::new(&value));
+            self.key_source = Some(KeySource::Variable(variable.clone()));
+        }
+    }
+}
+
+/// Where a key was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// In this environment variable.
+    Variable(String),
+    /// In this file.
+    File(PathBuf),
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+        }
     }
 }
 
@@ -159,23 +193,62 @@ impl Default for Limits {
     }
 }
 
+/// Whether the server fetches the URLs of media for vendors that take them inline only, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetching {
+    /// Without it no URL is fetched.
+    pub enabled: bool,
+    /// How long one URL may take, redirects included.
+    pub timeout: Duration,
+    /// What the URLs of one request may bring together, in bytes, after decompression.
+    pub max_bytes: usize,
+    /// Most URLs of one request.
+    pub max_urls: usize,
+    /// Most redirects of one URL.
+    pub max_redirects: u32,
+    /// Most URLs at a time, of all requests.
+    pub max_concurrent: usize,
+    /// Networks that may be fetched from though they are not public.
+    pub private_networks: Vec<Network>,
+}
+
+impl Default for Fetching {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            timeout: Duration::from_secs(20),
+            max_bytes: 20 << 20,
+            max_urls: 16,
+            max_redirects: 3,
+            max_concurrent: 32,
+            private_networks: Vec::new(),
+        }
+    }
+}
+
 /// How models are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listing {
     /// How long a list is kept.
     pub keep: Duration,
+    /// How long it is kept that a provider could not be asked.
+    pub keep_failure: Duration,
     /// How long a provider may take to answer.
     pub timeout: Duration,
     /// How many providers are asked at a time.
     pub max_concurrent: usize,
+    /// Most models that are kept of one provider.
+    pub max_models: usize,
 }
 
 impl Default for Listing {
     fn default() -> Self {
         Self {
             keep: Duration::from_secs(60),
+            keep_failure: Duration::from_secs(10),
             timeout: Duration::from_secs(10),
             max_concurrent: 8,
+            max_models: 10_000,
         }
     }
 }
@@ -199,7 +272,10 @@ mod tests {
         let openai = &settings.providers["openai"];
         assert_eq!(openai.key, Some(Secret::new("sk-1")));
         assert!(!openai.implied);
+        let source = openai.key_source.as_ref().unwrap().to_string();
+        assert_eq!(source, "variable OPENAI_API_KEY");
         assert!(settings.providers["lmstudio"].implied);
+        assert!(!settings.providers["ollama"].implied);
         assert_eq!(
             settings.providers["ollama"].base_url.as_deref(),
             Some("http://gpu:11434")
@@ -213,6 +289,8 @@ mod tests {
         let tongyi = &settings.providers["tongyi"];
         assert_eq!(tongyi.key, Some(Secret::new("k")));
         assert_eq!(tongyi.key_variable.as_deref(), Some("DASHSCOPE_API_KEY"));
+        let source = tongyi.key_source.as_ref().unwrap().to_string();
+        assert_eq!(source, "variable TONGYI_API_KEY");
     }
 
     #[test]

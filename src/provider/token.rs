@@ -220,6 +220,10 @@ impl Authorize for TokenCache {
         .boxed()
     }
 
+    fn try_out(&self) -> BoxFuture<'_, Option<Result<(), Fault>>> {
+        async move { Some(self.token().await.map(drop)) }.boxed()
+    }
+
     fn renew(&self) -> BoxFuture<'_, bool> {
         self.replace().boxed()
     }

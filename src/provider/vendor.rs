@@ -203,6 +203,7 @@ pub const BUILT_IN: &[Vendor] = &[
         key: Key::Optional("LMSTUDIO_API_KEY"),
         quirks: Quirks {
             top_k: true,
+            image_urls: false,
             ..Quirks::COMPATIBLE
         },
     },
@@ -238,6 +239,7 @@ pub const BUILT_IN: &[Vendor] = &[
         base_url_variable: Some("OLLAMA_API_URL"),
         key: Key::Optional("OLLAMA_API_KEY"),
         quirks: Quirks {
+            image_urls: false,
             ..Quirks::COMPATIBLE
         },
     },

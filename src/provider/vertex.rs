@@ -26,7 +26,7 @@ use std::{path::Path, sync::Arc};
 use self::credentials::{Credentials, Source};
 use super::{
     anthropic::{Anthropic, Surface},
-    auth::{Authorize, Missing},
+    auth::{Authorize, Missing, Standing},
     endpoint::Adapter,
     gemini::{Gemini, Place, with_version},
     protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
@@ -37,7 +37,8 @@ use super::{
 use crate::domain::{
     completion::Completion,
     fault::{Fault, Reason},
-    model::{ModelInfo, ModelRef},
+    message::Media,
+    model::ModelInfo,
 };
 
 /// The version of the API.
@@ -142,6 +143,12 @@ struct Unusable {
 }
 
 impl Authorize for Unusable {
+    fn standing(&self) -> Standing {
+        Standing::Unusable {
+            problem: self.problem.clone(),
+        }
+    }
+
     fn authorize<'a>(
         &'a self,
         _request: &'a mut http::Request<bytes::Bytes>,
@@ -168,8 +175,8 @@ impl Vertex {
         }
     }
 
-    fn of(&self, model: &ModelRef) -> &dyn Protocol {
-        if model.model.starts_with("claude-") {
+    fn of(&self, model: &str) -> &dyn Protocol {
+        if model.starts_with("claude-") {
             &self.anthropic
         } else {
             &self.gemini
@@ -179,19 +186,23 @@ impl Vertex {
 
 impl Protocol for Vertex {
     fn encode(&self, call: Call<'_>) -> Result<Encoded, Fault> {
-        self.of(call.model).encode(call)
+        self.of(&call.model.model).encode(call)
+    }
+
+    fn takes_uri(&self, model: &str, media: &Media) -> bool {
+        self.of(model).takes_uri(model, media)
     }
 
     fn decode(&self, turn: Turn, body: &[u8]) -> Result<Completion, Fault> {
-        self.of(&turn.model).decode(turn, body)
+        self.of(&turn.model.model).decode(turn, body)
     }
 
     fn assemble(&self, turn: Turn) -> Box<dyn Assemble> {
-        self.of(&turn.model).assemble(turn)
+        self.of(&turn.model.model).assemble(turn)
     }
 
     fn reject(&self, turn: Turn, rejection: Rejection<'_>) -> Result<Completion, Fault> {
-        self.of(&turn.model).reject(turn, rejection)
+        self.of(&turn.model.model).reject(turn, rejection)
     }
 
     fn models_path(&self) -> Option<&'static str> {

@@ -30,6 +30,7 @@ use crate::{
     domain::{
         completion::Completion,
         fault::{Fault, Reason},
+        message::Media,
         model::{ModelInfo, ModelRef, ToolChoice},
         secret::Secret,
     },
@@ -142,6 +143,10 @@ impl Protocol for Watsonx {
         };
         encoded.path = format!("/ml/v1/text/{method}?version={}", self.version);
         Ok(encoded)
+    }
+
+    fn takes_uri(&self, model: &str, media: &Media) -> bool {
+        self.openai.takes_uri(model, media)
     }
 
     fn decode(&self, turn: Turn, body: &[u8]) -> Result<Completion, Fault> {

@@ -31,7 +31,7 @@ export enum ErrorReason {
   /**
    * A field is missing or out of its range. google.rpc.BadRequest names each field by its path, such as
    * "params.tools[3].input_schema_json".
-   * Metadata: tool, version.
+   * Metadata: url_problem, limit, provider, model, tool, version.
    *
    * @generated from enum value: ERROR_REASON_INVALID_REQUEST = 1;
    */
@@ -95,6 +95,9 @@ export enum ErrorReason {
 
   /**
    * The request's message is larger than the server takes.
+   * Metadata: bytes, limit.
+   * Example: {"reason": "MESSAGE_TOO_LARGE", "domain": "runwire.dev",
+   *   "metadata": {"bytes": "41943040", "limit": "33554432"}}
    *
    * @generated from enum value: ERROR_REASON_MESSAGE_TOO_LARGE = 9;
    */
