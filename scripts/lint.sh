@@ -21,3 +21,14 @@ python=(clients/python clients/conformance examples tests/mesh tests/kit benches
 "$ruff" check "${python[@]}"
 "$ruff" format --check "${python[@]}"
 (cd clients/python && "$TOP/.tools/python/bin/mypy")
+
+need go 'the Go client'
+go_tool staticcheck "honnef.co/go/tools/cmd/staticcheck@v$STATICCHECK"
+(
+  cd clients/go
+  unformatted=$(gofmt -l .)
+  [ -z "$unformatted" ] || { printf 'gofmt would change:\n%s\n' "$unformatted" >&2 && exit 1; }
+  go vet ./...
+  "$GO_TOOLS/staticcheck" -checks all,-ST1000 ./...
+  go mod tidy -diff
+)

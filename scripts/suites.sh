@@ -25,6 +25,10 @@ read_pytest() {
     }
     END { print p + 0, f + 0 }'
 }
+read_go() {
+  # Of `go test -v`: top-level tests and examples alone. A skipped test has not passed, and nothing here may skip.
+  awk '/^--- PASS: / { p++ } /^--- (FAIL|SKIP): / || /^FAIL.*\[(build|setup) failed\]/ { f++ } END { print p + 0, f + 0 }' "$1"
+}
 read_counts() {
   # The last line of the form "N passed, N failed"; a word may stand before it.
   local counts

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests: the contract's lint, Rust, the clients, and what these have in common. Installs what it needs; wants cargo and python3.
+# All tests: the contract's lint, Rust, the clients, and what these have in common. Installs what it needs; wants cargo, python3 and go.
 set -u
 # shellcheck source=scripts/tools.sh
 . "$(dirname "$0")/tools.sh"
@@ -17,9 +17,15 @@ python_tests() {
   (cd clients/python && RUNWIRE_BIN="$TOP/target/debug/runwire" "$TOP/.tools/python/bin/python" -m pytest -ra)
 }
 
+go_tests() {
+  need go 'the Go client' || return
+  (cd clients/go && RUNWIRE_BIN="$TOP/target/debug/runwire" go test -v ./...)
+}
+
 suite 'contract' exit contract
 suite 'rust' cargo cargo test --locked --no-fail-fast
 suite 'python' pytest python_tests
+suite 'go' go go_tests
 suite 'conformance' counts clients/conformance/run
 
 summary

@@ -36,3 +36,10 @@ venv() {
 buf() {
   venv buf "buf-bin==$BUF_BIN" && (cd "$TOP" && .tools/buf/bin/buf "$@")
 }
+
+# go_tool NAME PACKAGE@VERSION: a program .tools/go/NAME, installed again when the version differs.
+GO_TOOLS=$TOP/.tools/go
+go_tool() {
+  [ -x "$GO_TOOLS/$1" ] && [ "$(cat "$GO_TOOLS/$1.installed")" = "$2" ] && return
+  GOBIN=$GO_TOOLS GOFLAGS=-mod=mod go install "$2" && printf '%s' "$2" >"$GO_TOOLS/$1.installed"
+}

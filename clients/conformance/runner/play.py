@@ -88,7 +88,8 @@ class Play:
                 problems = judge(self._expect, seen)
                 if not problems:
                     return []
-            logs = [driver.log() for driver in [*self._hosts, await self._stage.driver(self._language)]]
+            logs = [self._server.log.decode()[-4000:]] if self._server is not self._stage.server else []
+            logs += [driver.log() for driver in [*self._hosts, await self._stage.driver(self._language)]]
             await self._stage.drop(self._language)
             return problems + [f"standard error:\n{log}" for log in logs if log]
 
@@ -133,7 +134,7 @@ class Play:
             source, message = await self._messages.get()
             if message is None and source is driver:
                 raise _DriverEnded(f"the driver ended with exit code {source.exit_code}")
-            if message is not None and "seen" in message:
+            if message is not None and "seen" in message and source is driver:
                 return dict(message["seen"])
             await self._take(driver, source, message)
 
