@@ -45,7 +45,7 @@ fuzz() {
 export -f fuzz
 export programs seconds
 
-report=$(printf '%s\n' "${targets[@]}" | xargs -P 2 -I{} bash -c 'fuzz "$1"' _ {} | tee /dev/stderr)
+report=$(printf '%s\n' "${targets[@]}" | xargs -P 2 -I{} bash -c 'fuzz "$1"' _ {} | tee >(cat >&2))
 passed=$(grep -c ' ok      [0-9]* runs' <<<"$report" || true)
 failed=$((${#targets[@]} - passed))
 printf '%d passed, %d failed\n' "$passed" "$failed"

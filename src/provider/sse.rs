@@ -66,6 +66,7 @@ impl Decoder {
         while let Some(end) = memchr2(b'\n', b'\r', piece) {
             let (start, rest) = piece.split_at(end);
             if self.line.is_empty() {
+                self.check_room(0, start.len())?;
                 self.take_line(start, sink)?;
             } else {
                 self.hold(start)?;
@@ -134,7 +135,6 @@ impl Decoder {
                 self.data.push(b'\n');
             }
             b"event" => {
-                self.check_room(0, value.len())?;
                 self.name.clear();
                 self.name.extend_from_slice(value);
             }

@@ -119,10 +119,11 @@ proptest! {
         ),
         ends in prop::collection::vec(prop::sample::select(vec!["\n", "\r", "\r\n"]), 20),
         cuts in prop::collection::vec(any::<usize>(), 0..20),
+        max in prop_oneof![1_usize..12, Just(1 << 10)],
     ) {
         let stream: String = lines.iter().zip(&ends).flat_map(|(l, e)| [*l, *e]).collect();
-        let whole = decode(stream.as_bytes(), &[], 1 << 10).unwrap();
-        prop_assert_eq!(decode(stream.as_bytes(), &cuts, 1 << 10).unwrap(), whole);
+        let outcome = |cuts| decode(stream.as_bytes(), cuts, max).map_err(|fault| fault.reason);
+        prop_assert_eq!(outcome(&cuts), outcome(&[]));
     }
 
     #[test]
