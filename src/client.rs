@@ -88,8 +88,9 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the server at `url` (`http://host:port`, or `https://` with the system's
-    /// certificate authorities). Connects when first used; [`Connector`] has more to choose from.
+    /// A client of the server at `url` (`http://host:port` or just `host:port`, or `https://` with the
+    /// system's certificate authorities). Connects when first used; [`Connector`] has more to choose
+    /// from.
     ///
     /// # Errors
     /// When the URL is none.

@@ -83,7 +83,8 @@ impl ServeArgs {
 /// Which server, and how to print. Of every command that talks to one.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Common {
-    /// URL of the server; also RUNWIRE_SERVER. Without it, the command serves itself in this process
+    /// URL of the server, or host:port; also RUNWIRE_SERVER. Without it, the command serves itself in
+    /// this process
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// Variable that holds the bearer token
@@ -247,7 +248,9 @@ fn state(name: &str) -> Result<crate::pb::v1::run::State, String> {
         "succeeded" => Ok(State::Succeeded),
         "failed" => Ok(State::Failed),
         "cancelled" => Ok(State::Cancelled),
-        _ => Err("no state of a run".to_owned()),
+        _ => Err(
+            "is not one of queued, running, cancelling, succeeded, failed, cancelled".to_owned(),
+        ),
     }
 }
 

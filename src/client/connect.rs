@@ -60,7 +60,8 @@ impl std::fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// To the server at `url`, in plain text or with the system's authorities, as its scheme says.
+    /// To the server at `url`, in plain text or with the system's authorities, as its scheme says;
+    /// without a scheme in plain text.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -104,7 +105,7 @@ impl Connector {
     /// # Errors
     /// When the URL, a certificate or the token cannot be used.
     pub fn connect(self) -> Result<Client, Error> {
-        let mut endpoint = Endpoint::from_shared(self.url.clone())
+        let mut endpoint = Endpoint::from_shared(with_scheme(&self.url))
             .map_err(|_| Error::invalid(format!("{:?} is not a URL", self.url)))?
             .connect_timeout(self.connect_timeout);
         match endpoint.uri().scheme_str() {
@@ -174,6 +175,15 @@ impl Tls {
             Some(name) => config.domain_name(name),
             None => config,
         }
+    }
+}
+
+/// A bare `host:port` is one in plain text.
+fn with_scheme(url: &str) -> String {
+    if url.contains("://") {
+        url.to_owned()
+    } else {
+        format!("http://{url}")
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a call fails with.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, iter, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -110,18 +110,14 @@ impl From<Status> for Error {
     }
 }
 
-/// The message; of a connection that could not be made, its innermost cause, which says why.
+/// The message. A status that has a cause was made on this side, of a connection that could not be made
+/// or broke; its innermost cause says why.
 fn message_of(status: &Status) -> String {
-    let mut message = status.message().to_owned();
-    let mut source = std::error::Error::source(status);
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        source = cause.source();
+    let causes = iter::successors(std::error::Error::source(status), |cause| cause.source());
+    match causes.last() {
+        Some(why) => format!("the connection failed: {why}"),
+        None => status.message().to_owned(),
     }
-    message
 }
 
 impl From<pb::Error> for Error {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tokio::time::Instant;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 use tracing::{Span, field};
 
 use crate::domain::principal::Principal;
@@ -15,6 +16,8 @@ pub(super) struct Outcome {
     span: Span,
     begun: Instant,
     code: Code,
+    /// Why it failed; empty when it did not, or when the library under us said so.
+    reason: String,
 }
 
 impl Outcome {
@@ -33,6 +36,7 @@ impl Outcome {
             ),
             begun: Instant::now(),
             code: Code::Cancelled,
+            reason: String::new(),
         }
     }
 
@@ -43,8 +47,15 @@ impl Outcome {
 
     /// Headers or trailers of the response.
     pub(super) fn see(&mut self, headers: &HeaderMap) {
-        if let Some(code) = headers.get(Status::GRPC_STATUS) {
-            self.code = Code::from_bytes(code.as_bytes());
+        let Some(code) = headers.get(Status::GRPC_STATUS) else {
+            return;
+        };
+        self.code = Code::from_bytes(code.as_bytes());
+        if self.code != Code::Ok
+            && let Some(status) = Status::from_header_map(headers)
+            && let Some(info) = status.get_details_error_info()
+        {
+            self.reason = info.reason;
         }
     }
 }
@@ -53,13 +64,19 @@ impl Drop for Outcome {
     fn drop(&mut self) {
         let code = self.code as i32;
         let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let reason = &*self.reason;
         let _entered = self.span.enter();
         match self.code {
             Code::Ok | Code::Cancelled => {
                 tracing::debug!(rpc.grpc.status_code = code, duration_ms, "call ended");
             }
             Code::Internal | Code::Unknown | Code::DataLoss => {
-                tracing::error!(rpc.grpc.status_code = code, duration_ms, "call failed");
+                tracing::error!(
+                    rpc.grpc.status_code = code,
+                    reason,
+                    duration_ms,
+                    "call failed"
+                );
             }
             Code::InvalidArgument
             | Code::DeadlineExceeded
@@ -73,7 +90,12 @@ impl Drop for Outcome {
             | Code::Unimplemented
             | Code::Unavailable
             | Code::Unauthenticated => {
-                tracing::info!(rpc.grpc.status_code = code, duration_ms, "call failed");
+                tracing::info!(
+                    rpc.grpc.status_code = code,
+                    reason,
+                    duration_ms,
+                    "call failed"
+                );
             }
         }
     }

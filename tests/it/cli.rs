@@ -1,162 +1,309 @@
-//! The command line, through the program itself: the examples of its documentation, and what they do
-//! not show.
+//! The command line, through the program itself: what the examples of its documentation do not show.
 
 use std::{
     collections::BTreeSet,
     fs,
-    path::Path,
     process::{Output, Stdio},
-    time::Duration,
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    time::timeout,
+use tokio::{io::AsyncWriteExt, process::Child};
+
+use crate::program::{
+    Heard, PROGRAM, command, ended, folder, output, runwire, runwire_in, serve, signal, text,
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_runwire");
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// A folder to work in, with the examples in it.
-fn folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("examples")).unwrap();
-    let example = "examples/guide.toml";
-    fs::copy(Path::new(ROOT).join(example), folder.path().join(example)).unwrap();
-    folder
+/// The lines of an output as JSON.
+#[track_caller]
+fn objects(output: &Output) -> Vec<Value> {
+    let lines = text(&output.stdout);
+    let parse = |line: &str| -> Value {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+    };
+    lines.lines().map(parse).collect()
 }
 
-/// A command with an environment of its own: no key and no server but what is said here.
-fn command(program: &str, folder: &TempDir, server: Option<&str>) -> Command {
-    let programs = Path::new(PROGRAM).parent().unwrap().display().to_string();
-    let mut command = Command::new(program);
-    command
-        .current_dir(folder.path())
-        .env_clear()
-        .env("PATH", format!("{programs}:/usr/bin:/bin"))
-        .env("HOME", folder.path())
-        .kill_on_drop(true);
-    if let Some(server) = server {
-        command.env("RUNWIRE_SERVER", server);
-    }
-    command
-}
-
-async fn runwire(args: &[&str]) -> Output {
-    let folder = folder();
-    let mut command = command(PROGRAM, &folder, None);
-    command
+/// Runs the program with something on its standard input.
+async fn fed(folder: &TempDir, server: Option<&str>, args: &[&str], input: &str) -> Output {
+    let mut child = command(PROGRAM, folder, server)
         .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// A server on a free port, and its URL.
-async fn serve(folder: &TempDir) -> (Child, String) {
-    let mut server = command(PROGRAM, folder, None)
-        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
-    let ready = async {
-        loop {
-            let line = lines
-                .next_line()
-                .await
-                .unwrap()
-                .expect("the server has ended");
-            if let Some(address) = line.strip_prefix("runwire listening on ") {
-                return format!("http://{address}");
-            }
-        }
-    };
-    let url = timeout(Duration::from_secs(60), ready).await.unwrap();
-    (server, url)
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).await.unwrap();
+    drop(stdin);
+    child.wait_with_output().await.unwrap()
 }
 
-/// Whether a text is a pattern in which `…` stands for anything.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut pieces = pattern.split('…');
-    let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else {
-        return false;
-    };
-    let mut pieces = pieces.peekable();
-    if pieces.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(piece) = pieces.next() {
-        if pieces.peek().is_none() {
-            return rest.ends_with(piece);
-        }
-        match rest.split_once(piece) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    true
-}
-
-/// A command and what it prints.
-type Example<'a> = (&'a str, Vec<&'a str>);
-
-/// The examples: the word behind `console`, and commands with what they print.
-fn examples(document: &str) -> Vec<(&str, Vec<Example<'_>>)> {
-    let mut examples = Vec::new();
-    for block in document.split("\n```console").skip(1) {
-        let (kind, rest) = block.split_once('\n').unwrap();
-        let (body, _) = rest.split_once("\n```").unwrap();
-        let mut commands: Vec<Example<'_>> = Vec::new();
-        for line in body.lines() {
-            match line.strip_prefix("$ ") {
-                Some(command) => commands.push((command, Vec::new())),
-                None => commands.last_mut().unwrap().1.push(line),
-            }
-        }
-        examples.push((kind.trim(), commands));
-    }
-    examples
+#[track_caller]
+fn succeeds(output: &Output) -> String {
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    assert_eq!(errors, "");
+    text(&output.stdout)
 }
 
 #[tokio::test]
-async fn the_examples_of_the_documentation_print_what_they_say() {
-    let document = fs::read_to_string(Path::new(ROOT).join("docs/cli.md")).unwrap();
+async fn commands_that_ask_models_do_the_same_with_a_server_and_without() {
     let folder = folder();
-    let (_server, url) = serve(&folder).await;
-    let mut count = 0;
-    for (kind, commands) in examples(&document) {
-        let server = (kind == "server").then_some(url.as_str());
-        for (line, expected) in commands {
-            let mut shell = command("sh", &folder, server);
-            let output = shell.args(["-c", line]).stdin(Stdio::null()).output();
-            let output = timeout(Duration::from_secs(60), output)
-                .await
-                .unwrap()
-                .unwrap();
-            let printed = text(&output.stdout);
-            let lines: Vec<&str> = printed.lines().collect();
-            let fits = lines.len() == expected.len()
-                && expected
-                    .iter()
-                    .zip(&lines)
-                    .all(|(pattern, line)| matches(pattern, line));
+    let server = serve(&folder).await;
+    for server in [None, Some(server.url.as_str())] {
+        let ask = |args: Vec<&'static str>| {
+            let folder = &folder;
+            async move { succeeds(&runwire_in(folder, server, &args).await) }
+        };
+        let said = ask(vec!["complete", "-m", "script:echo", "Hello"]).await;
+        assert_eq!(said, "Hello\n");
+        let said = ask(vec![
+            "run",
+            "examples/guide.toml",
+            "-m",
+            "script:echo",
+            "-i",
+            "Hi",
+        ])
+        .await;
+        assert_eq!(said, "Hi\n");
+        let models = ask(vec!["models", "--provider", "script"]).await;
+        assert!(
+            models.lines().any(|model| model == "script:demo"),
+            "{models}"
+        );
+        let chat = fed(
+            &folder,
+            server,
+            &["chat", "-m", "script:echo"],
+            "one\n\ntwo",
+        )
+        .await;
+        assert_eq!(succeeds(&chat), "one\ntwo\n");
+    }
+}
+
+#[tokio::test]
+async fn json_is_an_object_a_line_of_every_command() {
+    let folder = folder();
+    let server = serve(&folder).await;
+    let url = Some(server.url.as_str());
+    let ask = |args: Vec<String>| {
+        let folder = &folder;
+        async move {
+            let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+            args.push("--json");
+            let output = runwire_in(folder, url, &args).await;
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+            objects(&output)
+        }
+    };
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+
+    let events = ask(words("complete -m script:echo Hello")).await;
+    assert_eq!(
+        events.last().unwrap()["completion"]["message"]["parts"][0]["text"],
+        "Hello"
+    );
+    let chat = fed(
+        &folder,
+        url,
+        &["chat", "-m", "script:echo", "--json"],
+        "one\ntwo",
+    )
+    .await;
+    let answers = objects(&chat)
+        .into_iter()
+        .filter(|event| event["completion"].is_object());
+    assert_eq!(answers.count(), 2);
+    let events = ask(words("run examples/guide.toml -m script:echo")).await;
+    let end = &events.last().unwrap()["run_updated"];
+    assert_eq!(end["state"], "SUCCEEDED");
+    let id = end["id"].as_str().unwrap();
+    let model = &ask(words("models --provider script")).await[0];
+    assert_eq!(model["provider"], "script");
+
+    assert_eq!(ask(words("runs list")).await[0]["id"], id);
+    assert_eq!(
+        ask(words(&format!("runs get {id}"))).await[0]["state"],
+        "SUCCEEDED"
+    );
+    let watched = ask(words(&format!("runs watch {id} --after 0"))).await;
+    assert_eq!(watched.last().unwrap()["run_updated"]["id"], id);
+    assert_eq!(
+        ask(words(&format!("runs cancel {id}"))).await[0]["state"],
+        "SUCCEEDED"
+    );
+    let detached = &ask(words("run --detach examples/guide.toml")).await[0];
+    assert!(detached["id"].as_str().unwrap().starts_with("run_"));
+    assert_eq!(ask(words("health")).await[0]["status"], "SERVING");
+    let token = &ask(words("token new --name a --scope completions")).await[0];
+    assert!(
+        token["entry"].as_str().unwrap().contains("sha256 = "),
+        "{token}"
+    );
+}
+
+#[tokio::test]
+async fn a_failure_is_one_line_that_begins_with_its_reason() {
+    let folder = folder();
+    let server = serve(&folder).await;
+    for (args, expected) in [
+        ("complete -m gpt-5 Hi", "MODEL_NAME_INVALID: "),
+        ("complete -m nobody:x Hi", "PROVIDER_NOT_FOUND: "),
+        ("complete -m script:nosuch Hi", "MODEL_NOT_FOUND: "),
+        (
+            "complete -m script:error-PROVIDER_RATE_LIMITED Hi",
+            "PROVIDER_RATE_LIMITED: ",
+        ),
+        (
+            "complete -m script:echo --max-tokens 0 Hi",
+            "INVALID_REQUEST: params.options.max_output_tokens: ",
+        ),
+        (
+            "run examples/guide.toml -m script:error-MODEL_NOT_PERMITTED",
+            "MODEL_NOT_PERMITTED: ",
+        ),
+        (
+            "run examples/guide.toml -m nobody:x",
+            "PROVIDER_NOT_FOUND: ",
+        ),
+        ("models --provider nobody", "nobody: PROVIDER_NOT_FOUND: "),
+    ] {
+        for server in [None, Some(server.url.as_str())] {
+            let args: Vec<&str> = args.split(' ').collect();
+            let output = runwire_in(&folder, server, &args).await;
             let errors = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {errors}");
             assert!(
-                fits,
-                "$ {line}\n{printed}{errors}\nbut the documentation says\n{expected:#?}"
+                errors.starts_with(&format!("runwire: {expected}")),
+                "{args:?}: {errors}"
             );
-            count += 1;
+            assert_eq!(errors.lines().count(), 1, "{args:?}: {errors}");
         }
     }
-    assert!(count > 15, "{count} examples");
+    for id in ["run_018f0000000070008000000000000000", "nonsense"] {
+        for verb in ["get", "watch", "cancel"] {
+            let output = runwire_in(&folder, Some(&server.url), &["runs", verb, id]).await;
+            let errors = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{verb} {id}: {errors}");
+            assert_eq!(errors.lines().count(), 1, "{verb} {id}: {errors}");
+            assert!(output.stdout.is_empty(), "{verb} {id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_shown_and_said_to_be_broken() {
+    let output = runwire(&["complete", "-m", "script:broken", "Hi"]).await;
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(text(&output.stdout).starts_with("Half"), "{output:?}");
+    assert!(text(&output.stdout).ends_with('\n'), "{output:?}");
+    assert!(
+        errors.starts_with("runwire: PROVIDER_STREAM_BROKEN: "),
+        "{errors}"
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
+    let folder = folder();
+    let mut shell = command("sh", &folder, None);
+    let line = "runwire complete -m script:stream-100000 Hi | head -c 9; runwire models | head -1";
+    shell.args(["-c", line]);
+    let output = output(shell).await;
+    assert_eq!(text(&output.stdout), "word wordscript:broken\n");
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[tokio::test]
+async fn a_server_may_be_named_without_its_scheme() {
+    let folder = folder();
+    let server = serve(&folder).await;
+    let address = server.url.trim_start_matches("http://");
+    let output = runwire_in(&folder, None, &["health", "--server", address]).await;
+    assert_eq!(succeeds(&output), "serving\n");
+    let output = runwire_in(
+        &folder,
+        Some(address),
+        &["complete", "-m", "script:echo", "Hi"],
+    )
+    .await;
+    assert_eq!(succeeds(&output), "Hi\n");
+}
+
+#[tokio::test]
+async fn all_problems_of_a_configuration_are_printed_with_their_places() {
+    let folder = folder();
+    let config = "[server]\nlisten = 'here'\ndrain = 1\n\n[log]\ncolour = true\n";
+    fs::write(folder.path().join("wrong.toml"), config).unwrap();
+    for command_line in [
+        &["config", "check"][..],
+        &["config", "show"],
+        &["serve"],
+        &["complete", "-m", "script:echo", "Hi"],
+        &["models"],
+    ] {
+        let mut command = command(PROGRAM, &folder, None);
+        command
+            .args(command_line)
+            .args(["--config", "wrong.toml"])
+            .env("RUNWIRE__RUNS__MAX_TURNS", "many")
+            .env("RUNWIRE__NOWHERE__KEY", "1");
+        let output = output(command).await;
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{command_line:?}: {errors}");
+        assert!(output.stdout.is_empty(), "{command_line:?}");
+        let begins: Vec<&str> = errors
+            .lines()
+            .map(|line| {
+                line.trim_start_matches("runwire: ")
+                    .split(": ")
+                    .next()
+                    .unwrap()
+            })
+            .collect();
+        let expected = [
+            "wrong.toml:2",
+            "wrong.toml:3",
+            "wrong.toml:6",
+            "RUNWIRE__RUNS__MAX_TURNS",
+            "RUNWIRE__NOWHERE__KEY",
+        ];
+        assert_eq!(
+            begins.iter().collect::<BTreeSet<_>>(),
+            expected.iter().collect::<BTreeSet<_>>(),
+            "{errors}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn flags_stand_above_variables_above_the_file() {
+    let folder = folder();
+    let config =
+        "[server]\nlisten = '127.0.0.1:1'\n[log]\nfilter = 'error'\n[store]\ndata_dir = 'file'\n";
+    fs::create_dir(folder.path().join("etc")).unwrap();
+    fs::write(folder.path().join("etc/runwire.toml"), config).unwrap();
+    let mut command = command(PROGRAM, &folder, None);
+    command
+        .args([
+            "config",
+            "show",
+            "--config",
+            "etc/runwire.toml",
+            "--listen",
+            "127.0.0.1:3",
+        ])
+        .env("RUNWIRE__SERVER__LISTEN", "127.0.0.1:2")
+        .env("RUNWIRE__LOG__FILTER", "debug");
+    let shown = succeeds(&output(command).await);
+    assert!(shown.contains("listen = \"127.0.0.1:3\"\n"), "{shown}");
+    assert!(shown.contains("filter = \"debug\"\n"), "{shown}");
+    assert!(shown.contains("data_dir = \"etc/file\"\n"), "{shown}");
 }
 
 #[tokio::test]
@@ -211,7 +358,8 @@ async fn a_server_that_is_not_there_is_one_line_and_exit_code_1() {
     let errors = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert_eq!(errors.lines().count(), 1, "{errors}");
-    assert!(errors.starts_with("runwire: Unavailable: "), "{errors}");
+    let expected = "runwire: Unavailable: the connection failed: Connection refused";
+    assert!(errors.starts_with(expected), "{errors}");
 }
 
 #[tokio::test]
@@ -235,55 +383,94 @@ fn the_configuration_takes_the_kinds_that_can_be_built_and_no_other() {
     assert_eq!(taken, built);
 }
 
-#[cfg(unix)]
-#[tokio::test]
-async fn ctrl_c_cancels_a_completion_and_exits_with_130() {
-    let folder = folder();
-    let mut child = command(PROGRAM, &folder, None)
-        .args(["complete", "-m", "script:hang", "--json", "hi"])
+/// Starts a command whose output is heard.
+fn start(folder: &TempDir, server: Option<&str>, args: &[&str]) -> Child {
+    command(PROGRAM, folder, server)
+        .args(args)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = timeout(Duration::from_secs(60), lines.next_line()).await;
-    assert!(first.unwrap().unwrap().unwrap().contains("started"));
-    interrupt(&child).await;
-    let status = timeout(Duration::from_secs(60), child.wait())
-        .await
         .unwrap()
-        .unwrap();
-    assert_eq!(status.code(), Some(130));
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn ctrl_c_cancels_the_run_on_its_server() {
+async fn ctrl_c_ends_every_command_that_waits_with_130() {
     let folder = folder();
-    let (_server, url) = serve(&folder).await;
-    let mut child = command(PROGRAM, &folder, Some(&url))
-        .args(["run", "examples/guide.toml", "-m", "script:hang", "--json"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = timeout(Duration::from_secs(60), lines.next_line()).await;
-    assert!(first.unwrap().unwrap().is_some());
-    interrupt(&child).await;
-    let status = timeout(Duration::from_secs(60), child.wait())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(status.code(), Some(130));
-    let list = command(PROGRAM, &folder, Some(&url))
-        .args(["runs", "list"])
-        .output();
-    let list = text(&list.await.unwrap().stdout);
-    assert!(list.contains("cancelled"), "{list}");
+    let server = serve(&folder).await;
+    for server in [None, Some(server.url.as_str())] {
+        for args in [
+            &["complete", "-m", "script:hang", "--json", "hi"][..],
+            &["run", "examples/guide.toml", "-m", "script:hang", "--json"],
+        ] {
+            let mut child = start(&folder, server, args);
+            let mut said = Heard::new(child.stdout.take());
+            assert!(said.next().await.is_some(), "{args:?}");
+            signal(&child, "-INT").await;
+            assert_eq!(ended(&mut child).await, Some(130), "{args:?}");
+            let errors = Heard::new(child.stderr.take()).rest().await;
+            assert_eq!(errors, [""; 0], "{args:?}");
+        }
+    }
+    let list = ["runs", "list", "--state", "cancelled"];
+    let list = succeeds(&runwire_in(&folder, Some(&server.url), &list).await);
+    assert_eq!(
+        list.lines().count(),
+        1,
+        "the run was cancelled on its server: {list}"
+    );
 }
 
 #[cfg(unix)]
-async fn interrupt(child: &Child) {
-    let id = child.id().unwrap().to_string();
-    let kill = Command::new("kill").args(["-INT", &id]).status().await;
-    assert!(kill.unwrap().success());
+#[tokio::test]
+async fn ctrl_c_ends_a_watch_and_not_its_run() {
+    let folder = folder();
+    let server = serve(&folder).await;
+    let url = Some(server.url.as_str());
+    let detach = [
+        "run",
+        "--detach",
+        "examples/guide.toml",
+        "-m",
+        "script:hang",
+    ];
+    let id = succeeds(&runwire_in(&folder, url, &detach).await);
+    let id = id.trim();
+    let mut child = start(&folder, url, &["runs", "watch", id, "--json"]);
+    assert!(Heard::new(child.stdout.take()).next().await.is_some());
+    signal(&child, "-INT").await;
+    assert_eq!(ended(&mut child).await, Some(130));
+    let run = succeeds(&runwire_in(&folder, url, &["runs", "get", id]).await);
+    assert!(run.contains("  running  "), "{run}");
+    let cancelled = ["runs", "cancel", id, "--reason", "enough"];
+    succeeds(&runwire_in(&folder, url, &cancelled).await);
+    let watched = runwire_in(&folder, url, &["runs", "watch", id]).await;
+    assert_eq!(watched.status.code(), Some(1));
+    assert_eq!(
+        text(&watched.stderr),
+        "runwire: the run was cancelled: enough\n"
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_drains_the_server_and_a_second_one_shortens_that() {
+    let folder = folder();
+    let mut server = serve(&folder).await;
+    let detach = [
+        "run",
+        "--detach",
+        "examples/guide.toml",
+        "-m",
+        "script:hang",
+    ];
+    succeeds(&runwire_in(&folder, Some(&server.url), &detach).await);
+    signal(&server.child, "-TERM").await;
+    let draining = server.log.next().await.unwrap();
+    assert!(draining.contains("draining"), "{draining}");
+    let health = runwire_in(&folder, Some(&server.url), &["health"]).await;
+    assert_eq!(health.status.code(), Some(1));
+    signal(&server.child, "-TERM").await;
+    assert_eq!(ended(&mut server.child).await, Some(0));
 }

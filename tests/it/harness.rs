@@ -27,7 +27,7 @@ use tonic::{
 };
 use tonic_types::StatusExt;
 
-pub(crate) use model::FakeModels;
+pub(crate) use model::{FLOOD_BYTES, FakeModels};
 
 /// A server that runs.
 pub(crate) struct Server {

@@ -1,6 +1,6 @@
-//! Providers that misbehave, through the wire: the real provider layer in front of a server that
-//! answers bytes of the test's choice. Each misbehaviour has a code and a reason, and nobody else on
-//! the connection notices.
+//! Models that cannot be asked and providers that misbehave, through the wire: the real provider layer in
+//! front of a server that answers bytes of the test's choice. Each has a code and a reason, and nobody
+//! else on the connection notices.
 
 use std::time::Duration;
 
@@ -12,35 +12,31 @@ use runwire::{
         run_service_client::RunServiceClient,
     },
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 use tonic::{Code, transport::Channel};
 use v1::stream_completion_response::Event;
 
-use crate::harness::{assert_fails, channel_over, params, spec};
+use crate::{
+    harness::{
+        Attachment, assert_fails, attach, attached, channel_over, create, last_run, output, params,
+        result, spec, tool,
+    },
+    upstream::{Asked, STREAM, provider, whole},
+};
 
-/// The head of a streamed answer that ends with its connection.
-const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 const CHUNK: &str = r#"data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"},"finish_reason":null}]}
 
 "#;
 /// What a canary in a provider's answer would look like in a status.
 const CANARY: &str = "canary-7f3a";
 
-fn whole(kind: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
+/// The key of the provider `keyed`.
+const KEY: &str = "key-canary-91c2";
 
 /// The bytes that the model of this name answers with. `good` is what a provider should do.
-fn answer(model: &str) -> String {
+fn answer(asked: &Asked<'_>) -> String {
     let good = r#"{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#;
-    match model {
+    match asked.model {
         "good" => whole("application/json", good),
         "garbage" => whole("application/json", &format!("{{\"choices\": {CANARY}")),
         "html" => whole(
@@ -52,6 +48,17 @@ fn answer(model: &str) -> String {
             &format!(r#"{{"error":{{"message":"{CANARY}","type":"server_error","code":null}}}}"#),
         ),
         "empty" => whole("application/json", ""),
+        "endless" => whole("application/json", &format!("[{}", "0,".repeat(40 << 20))),
+        "no-http" => format!("{CANARY} is no answer\r\n\r\n"),
+        "hang-up" => String::new(),
+        "html-status" => {
+            whole("text/html", &format!("<h1>{CANARY}</h1>")).replace("200 OK", "502 Bad Gateway")
+        }
+        "rejected" => whole(
+            "application/json",
+            &format!(r#"{{"error":{{"message":"wrong key: {KEY}","code":"invalid_api_key"}}}}"#),
+        )
+        .replace("200 OK", "401 Unauthorized"),
         "half" => format!("{STREAM}{CHUNK}"),
         "garbage-stream" => format!("{STREAM}{CHUNK}data: {{\"choices\": {CANARY}\n\n"),
         "html-stream" => whole(
@@ -62,62 +69,34 @@ fn answer(model: &str) -> String {
             "{STREAM}{CHUNK}data: {{\"error\":{{\"message\":\"{CANARY}\",\"type\":\"server_error\"}}}}\n\n"
         ),
         "endless-line" => format!("{STREAM}{CHUNK}data: {}", "x".repeat(9 << 20)),
+        "endless-event" => format!("{STREAM}{CHUNK}{}", "data: 0123456789\n".repeat(1 << 20)),
         unknown => panic!("no such model: {unknown}"),
     }
 }
 
-/// The name of the model that a request asks for, once all of it is there.
-fn asked_model(request: &str) -> Option<&str> {
-    let (head, body) = request.split_once("\r\n\r\n")?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let is_length = name.eq_ignore_ascii_case("content-length");
-        is_length.then(|| value.trim().parse::<usize>().unwrap())
-    });
-    if body.len() < length? {
-        return None;
-    }
-    let (_, after) = body.split_once(r#""model":""#)?;
-    Some(after.split_once('"')?.0)
-}
-
-async fn serve_one(mut socket: TcpStream) {
-    let mut request = String::new();
-    let mut buffer = vec![0; 64 << 10];
-    let model = loop {
-        if let Some(model) = asked_model(&request) {
-            break model;
-        }
-        match socket.read(&mut buffer).await {
-            Ok(read) if read > 0 => request.push_str(&String::from_utf8_lossy(&buffer[..read])),
-            _ => return,
-        }
-    };
-    // The reader may hang up in the middle of an endless line.
-    let _hung_up = socket.write_all(answer(model).as_bytes()).await;
-}
-
-/// A provider for every request, one connection each.
-async fn provider(tasks: &mut JoinSet<()>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    tasks.spawn(async move {
-        let mut connections = JoinSet::new();
-        loop {
-            let (socket, _) = listener.accept().await.unwrap();
-            connections.spawn(serve_one(socket));
-        }
-    });
-    url
-}
-
-/// A server whose provider `rogue` is the one above, and one connection to it.
+/// A server whose providers `rogue`, `keyed` and `keyless` are the one above, and one connection to it.
 async fn connection(tasks: &mut JoinSet<()>) -> Channel {
-    let variables = [
-        ("RUNWIRE__PROVIDERS__ROGUE__KIND", "openai".to_owned()),
-        ("RUNWIRE__PROVIDERS__ROGUE__BASE_URL", provider(tasks).await),
+    let url = provider(tasks, answer).await;
+    let mut variables = vec![
+        ("RUNWIRE__MODELS__ALIASES__FAST".to_owned(), "rogue:good"),
+        (
+            "RUNWIRE__PROVIDERS__KEYED__API_KEY_ENV".to_owned(),
+            "KEYED_KEY",
+        ),
+        (
+            "RUNWIRE__PROVIDERS__KEYLESS__API_KEY_ENV".to_owned(),
+            "KEYLESS_KEY",
+        ),
+        ("KEYED_KEY".to_owned(), KEY),
     ];
-    let environment: Environment = variables.into_iter().collect();
+    for name in ["ROGUE", "KEYED", "KEYLESS"] {
+        variables.push((format!("RUNWIRE__PROVIDERS__{name}__KIND"), "openai"));
+        variables.push((format!("RUNWIRE__PROVIDERS__{name}__BASE_URL"), &url));
+    }
+    let environment: Environment = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
     let once = Flag {
         flag: "--test",
         key: "retry.max_attempts",
@@ -139,12 +118,42 @@ async fn connection(tasks: &mut JoinSet<()>) -> Channel {
     channel_over(client).await
 }
 
+/// A run of somebody else on the same connection, in the middle of a tool call.
+struct Bystander {
+    stream: Attachment,
+    call: v1::ToolCallAssignment,
+}
+
+impl Bystander {
+    async fn new(channel: &Channel) -> Self {
+        let mut client = RunServiceClient::new(channel.clone());
+        let run = spec("script:tools-1", vec![attached(tool("t"))]);
+        let mut stream = attach(&mut client, create(run)).await.unwrap();
+        let call = stream.assignment(&mut Vec::new()).await;
+        Self { stream, call }
+    }
+
+    /// It goes on, and ends well.
+    async fn ends_well(mut self) {
+        self.stream.report(&self.call, result("unharmed")).await;
+        let run = last_run(&self.stream.finish().await.unwrap()).unwrap();
+        assert!(output(&run).contains("unharmed"), "{run:?}");
+    }
+}
+
 async fn complete(
     client: &mut CompletionServiceClient<Channel>,
     model: &str,
 ) -> Result<v1::Completion, tonic::Status> {
+    complete_with(client, &format!("rogue:{model}")).await
+}
+
+async fn complete_with(
+    client: &mut CompletionServiceClient<Channel>,
+    model: &str,
+) -> Result<v1::Completion, tonic::Status> {
     let request = v1::GenerateCompletionRequest {
-        params: Some(params(&format!("rogue:{model}"))),
+        params: Some(params(model)),
     };
     let answer = client.generate_completion(request).await?;
     Ok(answer.into_inner().completion.unwrap())
@@ -175,14 +184,72 @@ async fn stream(
 }
 
 #[tokio::test]
+async fn a_model_that_cannot_be_asked_says_why() {
+    let mut tasks = JoinSet::new();
+    let channel = connection(&mut tasks).await;
+    let bystander = Bystander::new(&channel).await;
+    let mut client = CompletionServiceClient::new(channel.clone());
+    let mut runs = RunServiceClient::new(channel);
+    for (model, code, reason) in [
+        ("gpt-5", Code::InvalidArgument, "MODEL_NAME_INVALID"),
+        (":gpt-5", Code::InvalidArgument, "MODEL_NAME_INVALID"),
+        ("rogue:", Code::InvalidArgument, "MODEL_NAME_INVALID"),
+        ("nobody:gpt-5", Code::NotFound, "PROVIDER_NOT_FOUND"),
+    ] {
+        let completed = complete_with(&mut client, model).await;
+        assert_fails(completed, code, reason);
+        let spec = Some(spec(model, Vec::new()));
+        let request = v1::CreateRunRequest {
+            spec,
+            ..v1::CreateRunRequest::default()
+        };
+        assert_fails(runs.create_run(request).await, code, reason);
+    }
+    // An alias is a name without a colon, too.
+    let completion = complete_with(&mut client, "fast").await.unwrap();
+    assert_eq!(completion.model, "rogue:good");
+    bystander.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_missing_key_is_named_by_its_variable_and_a_rejected_one_is_not_shown() {
+    let mut tasks = JoinSet::new();
+    let channel = connection(&mut tasks).await;
+    let bystander = Bystander::new(&channel).await;
+    let mut client = CompletionServiceClient::new(channel);
+    let missing = complete_with(&mut client, "keyless:good").await;
+    let status = assert_fails(
+        missing,
+        Code::FailedPrecondition,
+        "PROVIDER_CREDENTIALS_MISSING",
+    );
+    assert!(status.message().contains("KEYLESS_KEY"), "{status:?}");
+    let rejected = complete_with(&mut client, "keyed:rejected").await;
+    let status = assert_fails(
+        rejected,
+        Code::FailedPrecondition,
+        "PROVIDER_CREDENTIALS_REJECTED",
+    );
+    assert!(!format!("{status:?}").contains(KEY), "{status:?}");
+    assert!(!String::from_utf8_lossy(status.details()).contains(KEY));
+    complete_with(&mut client, "keyed:good").await.unwrap();
+    bystander.ends_well().await;
+}
+
+#[tokio::test]
 async fn a_provider_that_answers_nonsense_fails_its_call_alone() {
     let mut tasks = JoinSet::new();
     let channel = connection(&mut tasks).await;
+    let bystander = Bystander::new(&channel).await;
     let mut client = CompletionServiceClient::new(channel);
     for (model, reason) in [
         ("garbage", "PROVIDER_RESPONSE_INVALID"),
         ("html", "PROVIDER_RESPONSE_INVALID"),
         ("empty", "PROVIDER_RESPONSE_INVALID"),
+        ("endless", "PROVIDER_RESPONSE_INVALID"),
+        ("no-http", "PROVIDER_UNAVAILABLE"),
+        ("hang-up", "PROVIDER_UNAVAILABLE"),
+        ("html-status", "PROVIDER_UNAVAILABLE"),
         ("error", "PROVIDER_UNAVAILABLE"),
     ] {
         let status = assert_fails(
@@ -199,17 +266,20 @@ async fn a_provider_that_answers_nonsense_fails_its_call_alone() {
         let good = complete(&mut client, "good").await.unwrap();
         assert_eq!(good.finish_reason(), v1::FinishReason::Stop);
     }
+    bystander.ends_well().await;
 }
 
 #[tokio::test]
 async fn a_stream_that_turns_into_something_else_ends_broken_after_what_it_had_shown() {
     let mut tasks = JoinSet::new();
     let channel = connection(&mut tasks).await;
+    let bystander = Bystander::new(&channel).await;
     let mut client = CompletionServiceClient::new(channel);
     for (model, shown, reason) in [
         ("half", 1, "PROVIDER_STREAM_BROKEN"),
         ("garbage-stream", 1, "PROVIDER_STREAM_BROKEN"),
         ("endless-line", 1, "PROVIDER_STREAM_BROKEN"),
+        ("endless-event", 1, "PROVIDER_STREAM_BROKEN"),
         ("error-stream", 1, "PROVIDER_UNAVAILABLE"),
         ("html-stream", 0, "PROVIDER_RESPONSE_INVALID"),
     ] {
@@ -223,12 +293,14 @@ async fn a_stream_that_turns_into_something_else_ends_broken_after_what_it_had_s
         );
         assert!(complete(&mut client, "good").await.is_ok(), "after {model}");
     }
+    bystander.ends_well().await;
 }
 
 #[tokio::test]
 async fn a_run_on_a_broken_provider_fails_with_its_reason_and_others_go_on() {
     let mut tasks = JoinSet::new();
     let channel = connection(&mut tasks).await;
+    let bystander = Bystander::new(&channel).await;
     let ended = |model: &'static str| {
         let mut client = RunServiceClient::new(channel.clone());
         async move {
@@ -284,4 +356,5 @@ async fn a_run_on_a_broken_provider_fails_with_its_reason_and_others_go_on() {
     assert_eq!(why(&html), failed("PROVIDER_RESPONSE_INVALID"));
     assert_eq!(why(&endless), failed("PROVIDER_RESPONSE_INVALID"));
     assert_eq!(why(&good), (v1::run::State::Succeeded, None));
+    bystander.ends_well().await;
 }

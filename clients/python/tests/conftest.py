@@ -12,26 +12,53 @@ from upstream import Upstream
 from runwire import AsyncClient, Client
 
 READY = "runwire listening on "
-BINARY = Path(__file__).parents[3] / "target" / "debug" / "runwire"
+BINARY = os.environ.get("RUNWIRE_BIN", str(Path(__file__).parents[3] / "target" / "debug" / "runwire"))
+
+#: Providers of several names, all of them the tests' model server.
+PROVIDERS = (
+    "up",
+    "openai",
+    "ollama",
+    "lmstudio",
+    "groq",
+    "deepseek",
+    "xai",
+    "together",
+    "fireworks",
+    "openrouter",
+    "nebius",
+)
+
+
+def configuration(upstream: Upstream) -> str:
+    """Configure a server for tests: quick to give up, and with the tests' model server behind it."""
+    providers = "".join(
+        f"[providers.{name}]\nbase_url = '{upstream.url}'\napi_key_env = 'UPSTREAM_KEY'\n"
+        for name in PROVIDERS
+    )
+    return (
+        providers.replace("[providers.up]\n", "[providers.up]\nkind = 'openai'\n")
+        + "[models.aliases]\nfast = 'up:aliased'\n"
+        + "[retry]\nbase_delay = '10ms'\n"
+        + "[tools]\ngrace = '1s'\n"
+        + "[server]\ndrain = '2s'\n"
+    )
 
 
 class Server:
     """A process of the server; its log is kept."""
 
-    def __init__(self, folder: Path, upstream: str, *, listen: str = "127.0.0.1:0") -> None:
-        binary = os.environ.get("RUNWIRE_BIN", str(BINARY))
-        config = folder / "runwire.toml"
-        config.write_text(
-            f"[providers.up]\nkind = 'openai'\nbase_url = '{upstream}'\n"
-            "[models.aliases]\nfast = 'up:aliased'\n"
-            "[retry]\nbase_delay = '10ms'\n"
-            "[tools]\ngrace = '1s'\n"
-            "[server]\ndrain = '2s'\n"
-        )
-        arguments = [binary, "serve", "--config", str(config), "--listen", listen]
+    def __init__(self, folder: Path, config: str, *, listen: str = "127.0.0.1:0") -> None:
+        file = folder / "runwire.toml"
+        file.write_text(config)
+        arguments = [BINARY, "serve", "--config", str(file), "--listen", listen]
         arguments += ["--data-dir", str(folder / "data")]
         self.process = subprocess.Popen(
-            arguments, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+            arguments,
+            env={**os.environ, "UPSTREAM_KEY": "test"},
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
         )
         assert self.process.stderr is not None
         self.log: list[str] = []
@@ -70,7 +97,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="session")
 def server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"), upstream.url)
+    server = Server(tmp_path_factory.mktemp("server"), configuration(upstream))
     yield server
     server.stop()
 

@@ -6,9 +6,10 @@ import threading
 from typing import Any
 
 import pytest
+from conftest import PROVIDERS
 from upstream import Reply, Upstream
 
-from runwire import AsyncClient, Client, RunwireError, ToolContext, Unavailable
+from runwire import AsyncClient, Client, NotFound, RunwireError, ToolContext, Unavailable
 from runwire.openai_shape import ChatCompletionChunk
 
 QUESTION = [{"role": "user", "content": "Weather in Oslo?"}]
@@ -44,11 +45,42 @@ def test_a_leading_think_block_becomes_reasoning(sync_client: Client, upstream: 
     assert (message.reasoning_content, message.content) == ("Look out.", "Sun.")
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_stands_before_the_colon_is_the_provider(
+    provider: str, sync_client: Client, upstream: Upstream
+) -> None:
+    name = upstream.play(Reply(f"from {provider}")).removeprefix("up:")
+    response = sync_client.chat.completions.create(model=f"{provider}:{name}", messages=QUESTION)
+    assert response.choices[0].message.content == f"from {provider}"
+    [request] = upstream.requests(f"up:{name}")
+    assert (request["model"], request["messages"]) == (name, QUESTION)
+
+
+async def test_a_local_model_drives_a_whole_round_of_tools(client: AsyncClient, upstream: Upstream) -> None:
+    name = upstream.play(
+        Reply(calls=[("weather", '{"city": "Oslo"}')]), Reply("Sunny in Oslo.")
+    ).removeprefix("up:")
+    response = await client.chat.completions.acreate(
+        model=f"ollama:{name}", messages=QUESTION, tools=[weather], max_turns=2
+    )
+    assert response.choices[0].message.content == "Sunny in Oslo."
+    assert upstream.requests(f"up:{name}")[1]["messages"][-1]["content"] == "Oslo: sun"
+
+
+async def test_an_unknown_provider_is_named_with_those_there_are(client: AsyncClient) -> None:
+    with pytest.raises(NotFound, match="openai") as caught:
+        await client.chat.completions.acreate(model="nobody:x", messages=QUESTION)
+    assert caught.value.metadata["provider"] == "nobody"
+
+
 async def test_without_tools_the_model_is_asked_once(client: AsyncClient, upstream: Upstream) -> None:
     model = upstream.play(Reply("Sun."))
-    response = await client.chat.completions.acreate(model=model, messages=QUESTION, max_turns=3)
+    response = await client.chat.completions.acreate(
+        model=model, messages=QUESTION, max_turns=3, stream=False
+    )
     assert response.choices[0].message.content == "Sun."
-    assert len(upstream.requests(model)) == 1
+    [request] = upstream.requests(model)
+    assert not request.get("stream")
 
 
 async def test_one_tool_and_two_turns_make_two_model_calls(client: AsyncClient, upstream: Upstream) -> None:
@@ -232,6 +264,18 @@ async def test_a_stream_that_breaks_raises_after_the_chunks_before(
         async for chunk in stream:
             seen.append(chunk.choices[0].delta.content)
     assert seen[-1] == "half"
+
+
+async def test_a_stream_that_cannot_begin_raises_its_typed_error(
+    client: AsyncClient, sync_client: Client, upstream: Upstream
+) -> None:
+    model = upstream.play(Reply(status=401))
+    with pytest.raises(RunwireError) as caught:
+        async for _ in await client.chat.completions.acreate(model=model, messages=QUESTION, stream=True):
+            pass
+    assert caught.value.reason == "PROVIDER_CREDENTIALS_REJECTED"
+    with pytest.raises(RunwireError, match="PROVIDER_CREDENTIALS_REJECTED"):
+        list(sync_client.chat.completions.create(model=model, messages=QUESTION, stream=True))
 
 
 async def test_a_provider_that_fails_in_the_loop_raises_its_typed_error(

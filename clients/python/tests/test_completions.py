@@ -1,7 +1,10 @@
 """Completions through the real server."""
 
 import asyncio
+import copy
+import json
 import threading
+from typing import Any
 
 import pytest
 from conftest import Server
@@ -58,6 +61,45 @@ async def test_tools_are_offered_as_given_and_their_calls_returned_not_run(
     assert answer.finish_reason == "tool_calls"
     first, second = upstream.requests(model)[0]["tools"]
     assert first["function"] == SCHEMA["function"]
+    assert second["function"]["name"] == "weather"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"type": "object"},
+        {"type": "object", "properties": {"q": {"type": "string", "format": "uri", "minLength": 3}}},
+        {
+            "type": "object",
+            "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9007199254740993}},
+        },
+        {"type": "object", "properties": {"unit": {"enum": ["C", "F", None]}}, "required": ["unit"]},
+        {
+            "type": "object",
+            "properties": {
+                "rows": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]},
+                },
+                "where": {"type": "object", "properties": {"deep": {"type": "object", "properties": {}}}},
+            },
+            "additionalProperties": False,
+        },
+    ],
+    ids=["empty", "plain", "formats", "bounds", "enums", "nested"],
+)
+async def test_a_given_schema_reaches_the_provider_as_it_is(
+    parameters: dict[str, Any], client: AsyncClient, upstream: Upstream
+) -> None:
+    given = {"type": "function", "function": {"name": "given", "description": "d", "parameters": parameters}}
+    before = copy.deepcopy(given)
+    model = upstream.play(Reply("ok"))
+    await client.complete(model, "Go", tools=[given, weather])
+    assert given == before
+    first, second = upstream.requests(model)[0]["tools"]
+    assert json.dumps(first["function"]["parameters"]) == json.dumps(parameters)
     assert second["function"]["name"] == "weather"
 
 

@@ -63,6 +63,17 @@ async def test_settings_of_the_call_override_those_of_the_agent(
     assert (upstream.requests(model)[0]["temperature"], upstream.requests(model)[0]["seed"]) == (0.25, 1)
 
 
+async def test_an_agent_is_what_it_was_when_it_was_made(client: AsyncClient, upstream: Upstream) -> None:
+    model = upstream.play(Reply("ok"))
+    settings, labels, fallbacks, tools = {"temperature": 0.5}, {"user": "7"}, [model], [weather]
+    agent = guide(model, *tools, model_settings=settings, labels=labels, fallback_models=fallbacks)
+    settings["temperature"], labels["user"] = 1.5, "8"
+    fallbacks.append("nobody:x")
+    result = await Runner.run(agent, "Hi", client=client)
+    assert upstream.requests(model)[0]["temperature"] == 0.5
+    assert result.run.labels == {"user": "7"}
+
+
 def test_agents_share_no_defaults() -> None:
     first, second = guide("a:b"), guide("a:b")
     assert first.model_settings is not second.model_settings
@@ -145,6 +156,19 @@ async def test_synchronous_and_asynchronous_runs_give_the_same(
     waited = await Runner.run(guide(model), "Hi", client=client)
     blocked = Runner.run_sync(guide(model), "Hi", client=client)
     assert (waited.final_output, waited.messages) == (blocked.final_output, blocked.messages)
+
+
+async def test_run_sync_works_inside_a_running_event_loop(
+    client: AsyncClient, sync_client: Client, upstream: Upstream
+) -> None:
+    async def look(city: str) -> str:
+        await asyncio.sleep(0)
+        return f"{city}: sun"
+
+    for each in (sync_client, client):
+        model = upstream.play(Reply(calls=[("look", '{"city": "Oslo"}')]), Reply("Sun."))
+        assert Runner.run_sync(guide(model, look), "Hi", client=each).final_output == "Sun."
+        assert upstream.requests(model)[1]["messages"][-1]["content"] == "Oslo: sun"
 
 
 def test_run_sync_needs_no_event_loop(sync_client: Client, upstream: Upstream) -> None:

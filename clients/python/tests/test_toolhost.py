@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Server
+from conftest import Server, configuration
 from upstream import Reply, Upstream
 from wire import Wire
 
@@ -368,10 +368,11 @@ async def test_a_host_comes_back_to_a_server_that_was_restarted(upstream: Upstre
     loop = asyncio.get_running_loop()
     act, calls = named(unique("restart"))
     model = upstream.play(Reply(calls=[(act.name, "{}")]), Reply("Done."))
-    first = await loop.run_in_executor(None, lambda: Server(tmp_path, upstream.url))
+    config = configuration(upstream)
+    first = await loop.run_in_executor(None, lambda: Server(tmp_path, config))
     async with AsyncClient(first.address) as client, ToolHost(client, [act]) as host:
         assert await loop.run_in_executor(None, first.stop) == 0
-        again = lambda: Server(tmp_path, upstream.url, listen=first.address)  # noqa: E731
+        again = lambda: Server(tmp_path, config, listen=first.address)  # noqa: E731
         second = await loop.run_in_executor(None, again)
         try:
             run = await client.runs.create(agent(model, *host.bindings()), "Go")

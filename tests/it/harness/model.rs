@@ -22,11 +22,14 @@ use runwire::{
 };
 use tokio::time::sleep;
 
+/// What `flood` says in pieces.
+pub(crate) const FLOOD_BYTES: usize = 8 << 20;
+
 /// The provider `fake`:
 /// - `text` answers "hello"; `echo` with the newest text; `slow` in five pieces, a second apart;
 /// - `tools-N` calls the first tool N times, then answers with the results; `twice` calls in two turns;
 /// - `hang` begins and never ends; `silent` never begins;
-/// - `big` answers with 8 MiB;
+/// - `big` answers with 8 MiB, `flood` with as many in small pieces;
 /// - `fault-REASON` fails before it begins, `broken-REASON` after a piece.
 #[derive(Default)]
 pub(crate) struct FakeModels {
@@ -147,6 +150,14 @@ fn steps(model: &ModelRef, request: &Request) -> Vec<Step> {
         "twice" if results(request).len() < 2 => vec![started, calls(model, request, 1)],
         "twice" => vec![started, say(&results(request).join("|"))],
         "big" => vec![started, say(&"x".repeat(8 << 20))],
+        "flood" => {
+            let text = "x".repeat(64 << 10);
+            let pieces = (0..FLOOD_BYTES / text.len()).map(|_| piece(&text));
+            let mut steps = vec![started];
+            steps.extend(pieces);
+            steps.push(say("all of it"));
+            steps
+        }
         "hang" => vec![started, piece("hm"), Step::Hang],
         "silent" => vec![Step::Hang],
         other => panic!("no fake model {other}"),

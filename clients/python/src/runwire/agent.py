@@ -34,6 +34,10 @@ class Agent:
         # Once, not in every run; and what is wrong with a function shows where the agent is made.
         tools = tuple(tool if isinstance(tool, HostedTool) else as_tool(tool) for tool in self.tools)
         object.__setattr__(self, "tools", tools)
+        # Copies: what the caller changes later is another agent's.
+        object.__setattr__(self, "fallback_models", tuple(self.fallback_models))
+        object.__setattr__(self, "model_settings", dict(self.model_settings))
+        object.__setattr__(self, "labels", dict(self.labels))
 
 
 def to_spec(

@@ -101,12 +101,13 @@ def _definition(tool: ToolDefinition) -> generation_pb2.Tool:
         return as_tool(tool).to_proto()
     try:
         function = tool["function"]
+        parameters = function.get("parameters")
+        if parameters is None:
+            parameters = {"type": "object", "properties": {}}
         return generation_pb2.Tool(
             name=function["name"],
-            description=function.get("description", ""),
-            input_schema_json=json.dumps(
-                function.get("parameters") or {"type": "object", "properties": {}}, separators=(",", ":")
-            ),
+            description=function.get("description") or "",
+            input_schema_json=json.dumps(parameters, separators=(",", ":")),
         )
     except (KeyError, TypeError):
         raise ValueError("a tool is a function, or {'type': 'function', 'function': {'name': …}}") from None
