@@ -66,7 +66,7 @@ fn no_complaints(complaints: &[String]) {
 
 /// Whether a command wrote the file.
 fn is_generated(path: &str) -> bool {
-    path.contains("_pb2") || path.contains("/gen/")
+    path.contains("_pb2") || path.ends_with(".pb.go") || path.contains("/gen/")
 }
 
 #[test]
