@@ -54,6 +54,7 @@ interface Call {
   isAccepted: boolean;
   isCancelled: boolean;
   last: ToolCallReport | undefined;
+  timer: NodeJS.Timeout | undefined;
   /** Sent on the current session and not receipted, in order; a receipt does not say of which it is. */
   unreceipted: ToolCallReport[];
 }
@@ -179,15 +180,13 @@ export class ToolEngine {
     call.phase = "running";
     const { deadline } = call.context;
     const leftMs = deadline === undefined ? Infinity : deadline - Date.now();
-    const timer = leftMs <= LONGEST_TIMER_MS ? setTimeout(() => this.#expire(call), leftMs) : undefined;
+    if (leftMs <= LONGEST_TIMER_MS) call.timer = setTimeout(() => this.#expire(call), leftMs);
     const { traceparent, tracestate } = call.assignment;
     try {
       const parts = await withContext({ traceparent, tracestate }, () => call.tool.invoke(call.context));
       this.#finish(call, resultOf(call, parts));
     } catch (error) {
       this.#finish(call, this.#outcomeOf(call, error));
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -206,13 +205,14 @@ export class ToolEngine {
 
   #open(ref: CallRef, tool: Tool, assignment: ToolCallAssignment): Call {
     const abort = new AbortController();
-    const { runId, agentName, principal, labels, timeout } = assignment;
+    const { runId, agentName, principal, labels, traceparent, timeout } = assignment;
     const context: ToolContext = {
       ...ref,
       runId,
       agentName,
       principal,
       labels,
+      traceparent,
       argumentsJson: assignment.call?.argumentsJson ?? "",
       signal: abort.signal,
       deadline: timeout && Date.now() + toMs(timeout),
@@ -232,6 +232,7 @@ export class ToolEngine {
       isAccepted: false,
       isCancelled: false,
       last: undefined,
+      timer: undefined,
       unreceipted: [],
     };
   }
@@ -245,6 +246,7 @@ export class ToolEngine {
   #finish(call: Call, content: ReportContent): void {
     if (this.#calls.get(call.ref.callId) !== call || call.phase === "reported") return; // Superseded, or too late.
     call.phase = "reported";
+    clearTimeout(call.timer);
     call.last = reportOf(call.ref, content);
     this.#send(call, call.last);
   }
@@ -262,6 +264,7 @@ export class ToolEngine {
   }
 
   #forget(call: Call): void {
+    clearTimeout(call.timer);
     if (this.#calls.get(call.ref.callId) === call) this.#calls.delete(call.ref.callId);
     if (this.#calls.size > 0) return;
     const idlers = this.#idlers;

@@ -43,7 +43,7 @@ export interface GenerationOptions {
   readonly toolChoice?: ToolChoice;
   /** `false` forbids more than one call per turn. */
   readonly parallelToolCalls?: boolean;
-  /** What the answer's text must conform to. */
+  /** What the answer's text must conform to. A strict object (`z.strictObject`) is enforced by more providers. */
   readonly outputSchema?: Schema;
   /** By provider's name: what is merged into its request as it is. */
   readonly providerOptions?: Readonly<Record<string, JsonObject>>;

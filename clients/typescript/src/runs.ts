@@ -19,6 +19,7 @@ import {
 } from "./gen/runwire/v1/run_service_pb.js";
 import type { Logger } from "./logger.js";
 import { RunStream, type ResumeOptions } from "./runner.js";
+import { Seen } from "./seen.js";
 import { Tool } from "./tool.js";
 import type { CallOptions, Transport } from "./transport.js";
 
@@ -165,6 +166,7 @@ export class Runs {
   async *watchAll(options: WatchAllOptions): AsyncGenerator<WatchedEvent, void, undefined> {
     const { detail = "durable", signal, timeoutMs } = options;
     const patience = new Patience(signal);
+    const seen = new Seen();
     let includeFinished = options.includeFinished ?? false;
     let cursor = "";
     for (;;) {
@@ -173,7 +175,8 @@ export class Runs {
       try {
         for await (const batch of this.#transport.serverStream(RunService.method.watchRuns, request, call)) {
           patience.heard();
-          for (const event of batch.events.flatMap(toEvents)) yield { runId: batch.rootRunId, event };
+          const news = batch.events.filter((event) => seen.isNew(batch.rootRunId, event));
+          for (const event of news.flatMap(toEvents)) yield { runId: batch.rootRunId, event };
           cursor = batch.cursor;
           includeFinished = false;
         }

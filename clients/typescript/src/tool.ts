@@ -29,6 +29,8 @@ export interface ToolContext {
   readonly principal: string;
   /** The run's labels. */
   readonly labels: Readonly<Record<string, string>>;
+  /** The W3C trace context of whoever created the run; with OpenTelemetry it is active in the function. */
+  readonly traceparent: string;
   /** The arguments as the model has written them. */
   readonly argumentsJson: string;
   /** Aborted when the call is cancelled or its time is over. Pass it on to what the function awaits. */

@@ -175,7 +175,8 @@ export class ToolHost {
     this.#closing.abort();
     this.#renew();
     this.#engine.abort();
-    this.#session?.finish();
+    if (isIdle) this.#session?.finish();
+    else for (const session of this.#reading.keys()) session.cancel();
     const ended = Promise.all([settled(this.#supervisor), ...this.#reading.values()]);
     if (!(await within(CLOSE_MS, ended))) for (const session of this.#reading.keys()) session.cancel();
     await ended;
