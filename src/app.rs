@@ -191,11 +191,22 @@ impl App {
         self.phases.draining.cancel();
         self.work.close();
         self.connections.close();
+        let ended = async {
+            self.work.wait().await;
+            self.settle().await;
+        };
         tokio::select! {
-            _ended = timeout(self.drain, self.work.wait()) => {}
+            _ended = timeout(self.drain, ended) => {}
             () = now.cancelled() => {}
         }
         self.close().await;
+    }
+
+    /// Lets what the last work had to say get out: the end of a run to its watchers, a receipt to its
+    /// host. Idle streams stay, so this is bounded.
+    async fn settle(&self) {
+        const SETTLING: Duration = Duration::from_millis(500);
+        let _connections_left = timeout(SETTLING, self.connections.wait()).await;
     }
 
     /// Ends every stream with a word, then cuts what is left.
