@@ -279,7 +279,11 @@ func (e *engine) run(c *call) {
 		over = timer.C
 	}
 	done := make(chan *runwirev1.ToolCallReport, 1)
-	go func() { done <- e.invoke(ctx, c) }()
+	go func() {
+		report := crashed() // Of a function that ends its goroutine.
+		defer func() { done <- report }()
+		report = e.invoke(ctx, c)
+	}()
 	select {
 	case report := <-done:
 		e.finishRun(c, report)
@@ -297,10 +301,7 @@ func (e *engine) invoke(ctx context.Context, c *call) *runwirev1.ToolCallReport 
 	case errors.Is(context.Cause(c.ctx), errCancelled):
 		return stopped()
 	case errors.Is(err, errCrashed):
-		failure := &runwirev1.Error{
-			Code: int32(codes.Internal), Reason: string(ReasonToolFailed), Message: errCrashed.Error(),
-		}
-		return &runwirev1.ToolCallReport{Report: &runwirev1.ToolCallReport_Failure{Failure: failure}}
+		return crashed()
 	default:
 		return failedResult(c.key.id, err.Error())
 	}
@@ -390,6 +391,13 @@ func (e *engine) forget(c *call) {
 func stopped() *runwirev1.ToolCallReport {
 	report := &runwirev1.ToolCallReport_Stopped{Stopped: &runwirev1.ToolCallStopped{}}
 	return &runwirev1.ToolCallReport{Report: report}
+}
+
+func crashed() *runwirev1.ToolCallReport {
+	failure := &runwirev1.Error{
+		Code: int32(codes.Internal), Reason: string(ReasonToolFailed), Message: errCrashed.Error(),
+	}
+	return &runwirev1.ToolCallReport{Report: &runwirev1.ToolCallReport_Failure{Failure: failure}}
 }
 
 func failedResult(callID, text string) *runwirev1.ToolCallReport {

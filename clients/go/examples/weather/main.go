@@ -63,19 +63,14 @@ func ask(ctx context.Context, out io.Writer, server, question string) error {
 		if err != nil {
 			return err
 		}
-		switch event := event.(type) {
-		case runwire.ToolCallUpdated:
-			fmt.Fprintf(out, "tool %s %s\n", event.Call.GetName(), event.State)
-		case runwire.MessageCompleted:
-			if text := runwire.TextOf(event.Message); text != "" {
-				fmt.Fprintf(out, "answer %s\n", text)
-			}
+		if call, ok := event.(runwire.ToolCallUpdated); ok {
+			fmt.Fprintf(out, "tool    %s %s\n", call.Call.GetName(), call.State)
 		}
 	}
 	result, err := stream.Result()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d turns, %d tokens\n", result.Run.Turns, result.Run.Usage.Total())
+	fmt.Fprintf(out, "answer  %s\nturns   %d\n", result.Output, result.Run.Turns)
 	return nil
 }
