@@ -243,7 +243,7 @@ section! {
         secret_proxy: Option<Secret>,
         /// A variable of `headers_env` or `proxy_env` that is not set.
         missing_variable: Option<String>,
-        /// It stands in the file, in a variable of the configuration, or in a flag.
+        /// The configuration says something of it.
         is_named: bool,
     }
 }

@@ -13,6 +13,7 @@ pub mod anthropic;
 pub mod auth;
 pub mod azure;
 mod body;
+mod capability;
 pub mod check;
 pub mod cohere;
 mod conversation;

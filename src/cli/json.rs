@@ -4,9 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::pb::v1::{
-    Completion, Error, FinishReason, Message, MessageDelta, Model, Part, Run, RunEvent,
-    ToolCallUpdate, ToolResult, Usage, message_delta::Delta, part::Content, run_event::Event,
-    stream_completion_response,
+    Completion, Error, FinishReason, Message, MessageDelta, Model, OutputSchemaMethod, Part, Run,
+    RunEvent, ToolCallUpdate, ToolResult, Usage, message_delta::Delta, part::Content,
+    run_event::Event, stream_completion_response,
 };
 
 /// An event of a streamed completion.
@@ -118,7 +118,16 @@ pub(super) fn model(model: &Model) -> Value {
         ),
         ("context_tokens", count(model.context_tokens)),
         ("max_output_tokens", count(model.max_output_tokens)),
+        ("supports_media", model.supports_media.map(|v| json!(v))),
+        (
+            "input_media_types",
+            (!model.input_media_types.is_empty()).then(|| json!(model.input_media_types)),
+        ),
         ("supports_tools", model.supports_tools.map(|v| json!(v))),
+        (
+            "supports_parallel_tool_calls",
+            model.supports_parallel_tool_calls.map(|v| json!(v)),
+        ),
         (
             "supports_reasoning",
             model.supports_reasoning.map(|v| json!(v)),
@@ -127,7 +136,27 @@ pub(super) fn model(model: &Model) -> Value {
             "supports_output_schema",
             model.supports_output_schema.map(|v| json!(v)),
         ),
+        ("output_schema_method", schema_method(model)),
+        (
+            "supports_streaming",
+            model.supports_streaming.map(|v| json!(v)),
+        ),
+        (
+            "input_price_micros",
+            model.input_price_micros.map(|v| json!(v)),
+        ),
+        (
+            "output_price_micros",
+            model.output_price_micros.map(|v| json!(v)),
+        ),
     ])
+}
+
+fn schema_method(model: &Model) -> Option<Value> {
+    let method = model.output_schema_method();
+    let name = method.as_str_name();
+    let is_known = method != OutputSchemaMethod::Unspecified;
+    is_known.then(|| json!(name.trim_start_matches("OUTPUT_SCHEMA_METHOD_")))
 }
 
 /// What failed, as data.

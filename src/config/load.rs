@@ -110,8 +110,8 @@ impl Config {
 
     /// Fills what the environment and other files hold. Paths are relative to the configuration's file.
     fn resolve(&mut self, base: &Path, environment: &Environment, reading: &mut Reading) {
-        for provider in self.providers.values_mut() {
-            provider.is_named = true;
+        for (name, provider) in &mut self.providers {
+            provider.is_named = says_something(name, provider);
         }
         for name in PROVIDER_KINDS {
             self.providers.entry((*name).to_owned()).or_default();
@@ -156,6 +156,16 @@ fn default_data_dir(environment: &Environment) -> Option<PathBuf> {
             .map(|home| Path::new(home).join(".local/share"))
     };
     data_home.or_else(home).map(|data| data.join("runwire"))
+}
+
+/// Whether a provider's section is more than the defaults: all of them stand in what `config show` prints.
+fn says_something(name: &str, provider: &Provider) -> bool {
+    let bare = Provider {
+        kind: provider.kind.clone(),
+        ..Provider::default()
+    };
+    let is_another = provider.kind.as_deref().is_some_and(|kind| kind != name);
+    is_another || format!("{:?}", bare.show()) != format!("{:?}", provider.show())
 }
 
 fn resolve_provider(

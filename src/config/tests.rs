@@ -177,6 +177,23 @@ fn keys_that_do_not_fit_each_other_are_refused() {
              user, query and fragment",
         ),
         (
+            "[providers.openai]\nproxy = 'http://p'\nproxy_env = 'P'",
+            "runwire.toml:3: providers.openai.proxy_env: stands beside proxy: choose one",
+        ),
+        (
+            "[providers.openai]\nheaders = { X-A = 'a' }\nheaders_env = { X-A = 'A' }",
+            "runwire.toml:3: providers.openai.headers_env.X-A: stands in headers, too: choose one",
+        ),
+        (
+            "[media]\nprivate_networks = ['10.0.0.0/8', '10.0.0.1/8']",
+            "runwire.toml:2: media.private_networks: \"10.0.0.1/8\" is not a network such as \
+             \"10.1.0.0/16\" or \"fd00::/8\"",
+        ),
+        (
+            "[media]\nmax_concurrent = 0",
+            "runwire.toml:2: media.max_concurrent: is zero, which lets nothing happen",
+        ),
+        (
             "[models.aliases]\nfast = 'gpt-5'\nslow = 'nowhere:x'\n",
             "runwire.toml:2: models.aliases.fast: \"gpt-5\" is not provider:model\n\
              runwire.toml:3: models.aliases.slow: no provider \"nowhere\" is configured",
@@ -266,6 +283,14 @@ fn a_key_in_the_file_is_refused_and_never_shown() {
             format!("[providers.openai.headers]\nAuthorization = '{secret}'"),
             "headers.Authorization",
         ),
+        (
+            format!("[providers.openai]\nheaders_env = {{ X-Key = '{secret}' }}"),
+            "headers_env.X-Key",
+        ),
+        (
+            format!("[providers.openai]\nproxy_env = 'http://me:{secret}@proxy'"),
+            "proxy_env",
+        ),
         (format!("[auth]\ntokens = ['{secret}']"), "auth.tokens"),
     ] {
         let problems = load(&text, &[], &[]).unwrap_err();
@@ -300,6 +325,36 @@ fn a_key_is_read_from_its_variable_or_its_file_and_debug_hides_it() {
     for seen in [format!("{config:?}"), config.to_toml()] {
         assert!(!seen.contains("sk-from"), "{seen}");
     }
+}
+
+#[test]
+fn secret_headers_and_proxies_are_read_from_their_variables_and_missing_ones_are_remembered() {
+    let text = "[providers.openai]\nheaders_env = { X-A = 'A' }\nproxy_env = 'P'\n";
+    let variables = [("A", "secret-a"), ("P", "http://me:secret-p@proxy:3128")];
+    let config = load(text, &variables, &[]).unwrap();
+    let openai = &config.providers["openai"];
+    assert_eq!(openai.secret_headers["X-A"].expose(), "secret-a");
+    assert!(openai.secret_proxy.is_some() && openai.missing_variable.is_none());
+    for seen in [format!("{config:?}"), config.to_toml()] {
+        assert!(!seen.contains("secret-a") && !seen.contains("secret-p"));
+    }
+    for (variables, missing) in [(&variables[..1], "P"), (&variables[1..], "A")] {
+        let config = load(text, variables, &[]).unwrap();
+        let found = config.providers["openai"].missing_variable.as_deref();
+        assert_eq!(found, Some(missing));
+    }
+    let problems = load(text, &[("A", "a"), ("P", "ftp://secret-p")], &[]).unwrap_err();
+    assert!(problems.contains("P does not hold an http or https URL"));
+    assert!(!problems.contains("secret-p"));
+}
+
+#[test]
+fn a_provider_is_named_when_something_is_said_of_it() {
+    let text = "[providers.groq]\ntimeout = '5m'\n[providers.xai]\n[providers.mistral]\nkind = 'mistral'\n";
+    let config = load(text, &[("RUNWIRE__PROVIDERS__COHERE__TIMEOUT", "1m")], &[]).unwrap();
+    let named = config.providers.iter().filter(|(_, it)| it.is_named);
+    let named: Vec<&str> = named.map(|(name, _)| &**name).collect();
+    assert_eq!(named, ["cohere", "groq"]);
 }
 
 #[test]

@@ -168,14 +168,37 @@ pub struct ModelInfo {
     pub context_tokens: Option<u64>,
     /// The largest output, in tokens.
     pub max_output_tokens: Option<u64>,
+    /// Whether it takes anything but text.
+    pub supports_media: Option<bool>,
     /// Media types that it takes beside text.
     pub input_media_types: Vec<String>,
     /// Whether it takes tools.
     pub supports_tools: Option<bool>,
+    /// Whether it makes several calls in one turn.
+    pub supports_parallel_tool_calls: Option<bool>,
     /// Whether it reasons.
     pub supports_reasoning: Option<bool>,
-    /// Whether it enforces an output schema.
+    /// Whether it answers piece by piece.
+    pub supports_streaming: Option<bool>,
+    /// Whether an output schema is enforced.
     pub supports_output_schema: Option<bool>,
+    /// How an output schema is brought about.
+    pub output_schema_method: Option<OutputSchemaMethod>,
+    /// The price of a million input tokens, in millionths of a US dollar.
+    pub input_price_micros: Option<u64>,
+    /// The price of a million output tokens, in millionths of a US dollar.
+    pub output_price_micros: Option<u64>,
+}
+
+/// How an answer is made to conform to an output schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputSchemaMethod {
+    /// The vendor constrains the answer.
+    Native,
+    /// The model must call a tool with the schema for its arguments.
+    ToolCall,
+    /// The model is told, and asked for JSON.
+    Prompt,
 }
 
 impl ModelInfo {
@@ -186,10 +209,16 @@ impl ModelInfo {
             aliases: Vec::new(),
             context_tokens: None,
             max_output_tokens: None,
+            supports_media: None,
             input_media_types: Vec::new(),
             supports_tools: None,
+            supports_parallel_tool_calls: None,
             supports_reasoning: None,
+            supports_streaming: None,
             supports_output_schema: None,
+            output_schema_method: None,
+            input_price_micros: None,
+            output_price_micros: None,
         }
     }
 }

@@ -216,6 +216,11 @@ impl Protocol for Anthropic {
     }
 }
 
+/// Whether the model with that name enforces output schemas itself; others are made to call a tool.
+pub(super) fn enforces_schemas(model: &str) -> bool {
+    model::traits(model).native_schema
+}
+
 /// A model's name as one segment of a path.
 fn percent_encoded(name: &str) -> String {
     let mut out = String::with_capacity(name.len());

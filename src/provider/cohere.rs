@@ -94,11 +94,20 @@ impl Protocol for Cohere {
             name: String,
             #[serde(default)]
             context_length: Option<f64>,
+            #[serde(default)]
+            features: Option<Vec<String>>,
         }
         let list: List = serde_json::from_slice(body)
             .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
+        let can = |model: &Model, feature: &str| {
+            let features = model.features.as_ref()?;
+            Some(features.iter().any(|name| name == feature))
+        };
         let named = |model: Model| ModelInfo {
             context_tokens: model.context_length.map(decode::count),
+            supports_media: can(&model, "vision"),
+            supports_tools: can(&model, "tools"),
+            supports_output_schema: can(&model, "json_schema"),
             ..ModelInfo::named(ModelRef {
                 provider: provider.to_owned(),
                 model: model.name,
@@ -127,9 +136,12 @@ mod tests {
 
     #[test]
     fn models_are_listed_with_what_is_known_of_them() {
-        let body = br#"{"models":[{"name":"command-a-03-2025","context_length":256000.0}]}"#;
+        let body = br#"{"models":[{"name":"command-a-03-2025","context_length":256000.0,
+            "features":["tools","json_schema"]}]}"#;
         let models = protocol("cohere").decode_models("cohere", body).unwrap();
         assert_eq!(models[0].model.to_string(), "cohere:command-a-03-2025");
         assert_eq!(models[0].context_tokens, Some(256_000));
+        assert_eq!(models[0].supports_tools, Some(true));
+        assert_eq!(models[0].supports_media, Some(false));
     }
 }

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{endpoint::Adapter, fault, settings::Listing};
+use super::{capability, endpoint::Adapter, fault, settings::Listing};
 use crate::{
     domain::{
         fault::{Fault, Reason},
@@ -32,6 +32,8 @@ pub(crate) struct Listed {
 pub(crate) struct Facts {
     /// The protocol, by the name it has in the configuration.
     pub kind: String,
+    /// The vendor, if it is one that is built in.
+    pub vendor: Option<&'static str>,
     /// Where its credentials were found.
     pub source: Option<String>,
     /// It is there because it is built in: when it does not answer, nobody misses it.
@@ -83,6 +85,11 @@ impl Listed {
                     "the list of models is too long"
                 );
                 models.truncate(settings.max_models);
+            }
+            if let Some(vendor) = self.facts.vendor {
+                for info in &mut models {
+                    capability::fill(vendor, info);
+                }
             }
             Arc::from(models)
         });

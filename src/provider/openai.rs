@@ -6,6 +6,7 @@
 mod calls;
 mod decode;
 mod encode;
+mod models;
 pub mod responses;
 mod strict;
 mod think;
@@ -27,7 +28,7 @@ use crate::domain::{
     fault::Fault,
     json::JsonText,
     message::Media,
-    model::{ModelInfo, ModelRef, Options, ReasoningEffort},
+    model::{ModelInfo, Options, ReasoningEffort},
 };
 
 /// The family: the name under which its state travels and its options are given.
@@ -244,15 +245,7 @@ impl Protocol for OpenAi {
     }
 
     fn decode_models(&self, provider: &str, body: &[u8]) -> Result<Vec<ModelInfo>, Fault> {
-        let list: wire::response::Models<'_> = serde_json::from_slice(body)
-            .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
-        let named = |model: &wire::response::Model<'_>| {
-            ModelInfo::named(ModelRef {
-                provider: provider.to_owned(),
-                model: model.id.to_string(),
-            })
-        };
-        Ok(list.data().iter().map(named).collect())
+        models::decode(provider, body)
     }
 }
 
@@ -274,20 +267,5 @@ mod tests {
     fn golden_cases_hold() {
         golden::check_family(FAMILY, protocol);
         golden::check_family("mistral", protocol);
-    }
-
-    #[test]
-    fn models_are_listed_in_both_shapes() {
-        for body in [
-            r#"{"data":[{"id":"a"},{"id":"b","x":1}]}"#,
-            r#"[{"id":"a"},{"id":"b"}]"#,
-        ] {
-            let models = protocol("groq")
-                .decode_models("groq", body.as_bytes())
-                .unwrap();
-            let names: Vec<String> = models.iter().map(|info| info.model.to_string()).collect();
-            assert_eq!(names, ["groq:a", "groq:b"]);
-        }
-        assert!(protocol("groq").decode_models("groq", b"<html>").is_err());
     }
 }

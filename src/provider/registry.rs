@@ -293,6 +293,7 @@ fn facts(parts: &Parts<'_>) -> Facts {
     };
     Facts {
         kind: parts.kind().unwrap_or_default().to_owned(),
+        vendor: parts.vendor.map(|vendor| vendor.name),
         source,
         implied: settings.implied,
     }

@@ -102,7 +102,9 @@ impl Adapter for Player {
     fn list(&self) -> BoxFuture<'_, Option<Result<Vec<ModelInfo>, Fault>>> {
         let named = |model: &str| ModelInfo {
             supports_tools: Some(true),
+            supports_parallel_tool_calls: Some(true),
             supports_reasoning: Some(true),
+            supports_streaming: Some(true),
             supports_output_schema: Some(true),
             ..ModelInfo::named(ModelRef {
                 provider: self.name.clone(),

@@ -99,6 +99,8 @@ pub(crate) fn response(status: &str, headers: &str, body: &str) -> String {
 async fn play(mut socket: TcpStream, acts: Vec<Act>, log: &Mutex<Vec<String>>, bell: &Notify) {
     let mut read = Vec::new();
     let Some(request) = read_request(&mut socket, &mut read).await else {
+        // It has hung up before it asked: its time was up.
+        bell.notify_one();
         return;
     };
     log.lock().unwrap().push(request);

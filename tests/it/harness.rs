@@ -2,6 +2,7 @@
 //! that a paused runtime moves, reached through real HTTP/2 on an in-memory pipe.
 
 mod model;
+pub(crate) mod upstream;
 
 use std::sync::{Arc, Mutex};
 

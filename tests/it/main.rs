@@ -26,6 +26,7 @@ mod load;
 mod logs;
 mod misbehaving;
 mod program;
+mod providers;
 mod standard;
 mod streams;
 mod tenancy;

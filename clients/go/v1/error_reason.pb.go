@@ -33,7 +33,7 @@ const (
 	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
 	// A field is missing or out of its range. google.rpc.BadRequest names each field by its path, such as
 	// "params.tools[3].input_schema_json".
-	// Metadata: tool, version.
+	// Metadata: url_problem, limit, provider, model, tool, version.
 	ErrorReason_ERROR_REASON_INVALID_REQUEST ErrorReason = 1
 	// The model's name has no colon and is no alias of the configuration.
 	ErrorReason_ERROR_REASON_MODEL_NAME_INVALID ErrorReason = 2
@@ -59,6 +59,10 @@ const (
 	// or comes twice.
 	ErrorReason_ERROR_REASON_STREAM_PROTOCOL_VIOLATION ErrorReason = 8
 	// The request's message is larger than the server takes.
+	// Metadata: bytes, limit.
+	// Example: {"reason": "MESSAGE_TOO_LARGE", "domain": "runwire.dev",
+	//
+	//	"metadata": {"bytes": "41943040", "limit": "33554432"}}
 	ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE ErrorReason = 9
 	// The cursor or page token is not one that this server gave out.
 	ErrorReason_ERROR_REASON_CURSOR_INVALID ErrorReason = 10

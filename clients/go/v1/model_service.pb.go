@@ -23,6 +23,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// OutputSchemaMethod says how an answer is made to conform to output_schema_json.
+type OutputSchemaMethod int32
+
+const (
+	// Not known.
+	OutputSchemaMethod_OUTPUT_SCHEMA_METHOD_UNSPECIFIED OutputSchemaMethod = 0
+	// The provider constrains the answer.
+	OutputSchemaMethod_OUTPUT_SCHEMA_METHOD_NATIVE OutputSchemaMethod = 1
+	// The model must call a tool whose arguments have the schema; the call is turned back into text.
+	OutputSchemaMethod_OUTPUT_SCHEMA_METHOD_TOOL_CALL OutputSchemaMethod = 2
+	// The model is told the schema and asked for JSON: the answer may break it.
+	OutputSchemaMethod_OUTPUT_SCHEMA_METHOD_PROMPT OutputSchemaMethod = 3
+)
+
+// Enum value maps for OutputSchemaMethod.
+var (
+	OutputSchemaMethod_name = map[int32]string{
+		0: "OUTPUT_SCHEMA_METHOD_UNSPECIFIED",
+		1: "OUTPUT_SCHEMA_METHOD_NATIVE",
+		2: "OUTPUT_SCHEMA_METHOD_TOOL_CALL",
+		3: "OUTPUT_SCHEMA_METHOD_PROMPT",
+	}
+	OutputSchemaMethod_value = map[string]int32{
+		"OUTPUT_SCHEMA_METHOD_UNSPECIFIED": 0,
+		"OUTPUT_SCHEMA_METHOD_NATIVE":      1,
+		"OUTPUT_SCHEMA_METHOD_TOOL_CALL":   2,
+		"OUTPUT_SCHEMA_METHOD_PROMPT":      3,
+	}
+)
+
+func (x OutputSchemaMethod) Enum() *OutputSchemaMethod {
+	p := new(OutputSchemaMethod)
+	*p = x
+	return p
+}
+
+func (x OutputSchemaMethod) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OutputSchemaMethod) Descriptor() protoreflect.EnumDescriptor {
+	return file_runwire_v1_model_service_proto_enumTypes[0].Descriptor()
+}
+
+func (OutputSchemaMethod) Type() protoreflect.EnumType {
+	return &file_runwire_v1_model_service_proto_enumTypes[0]
+}
+
+func (x OutputSchemaMethod) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OutputSchemaMethod.Descriptor instead.
+func (OutputSchemaMethod) EnumDescriptor() ([]byte, []int) {
+	return file_runwire_v1_model_service_proto_rawDescGZIP(), []int{0}
+}
+
 // Model describes a model.
 type Model struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -34,18 +91,31 @@ type Model struct {
 	ContextTokens int64 `protobuf:"varint,3,opt,name=context_tokens,json=contextTokens,proto3" json:"context_tokens,omitempty"`
 	// Largest output, in tokens; 0 when not known.
 	MaxOutputTokens int64 `protobuf:"varint,4,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
-	// Media types it takes besides text, such as "image/*".
+	// Media types it takes besides text, such as "image/*". Empty when it takes none, and when nothing is known:
+	// supports_media tells which.
 	InputMediaTypes []string `protobuf:"bytes,5,rep,name=input_media_types,json=inputMediaTypes,proto3" json:"input_media_types,omitempty"`
-	// Takes tools. Unset when not known, as below.
+	// Takes tools. Unset when not known, as all that is optional here.
 	SupportsTools *bool `protobuf:"varint,6,opt,name=supports_tools,json=supportsTools,proto3,oneof" json:"supports_tools,omitempty"`
 	// Thinks.
 	SupportsReasoning *bool `protobuf:"varint,7,opt,name=supports_reasoning,json=supportsReasoning,proto3,oneof" json:"supports_reasoning,omitempty"`
-	// Enforces output_schema_json.
+	// output_schema_json is enforced, in the way that output_schema_method names.
 	SupportsOutputSchema *bool `protobuf:"varint,8,opt,name=supports_output_schema,json=supportsOutputSchema,proto3,oneof" json:"supports_output_schema,omitempty"`
 	// The provider.
-	Provider      string `protobuf:"bytes,9,opt,name=provider,proto3" json:"provider,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Provider string `protobuf:"bytes,9,opt,name=provider,proto3" json:"provider,omitempty"`
+	// Price of a million input tokens, in millionths of a US dollar, where the provider's list says it.
+	InputPriceMicros *int64 `protobuf:"varint,10,opt,name=input_price_micros,json=inputPriceMicros,proto3,oneof" json:"input_price_micros,omitempty"`
+	// Price of a million output tokens, likewise.
+	OutputPriceMicros *int64 `protobuf:"varint,11,opt,name=output_price_micros,json=outputPriceMicros,proto3,oneof" json:"output_price_micros,omitempty"`
+	// Takes media besides text.
+	SupportsMedia *bool `protobuf:"varint,12,opt,name=supports_media,json=supportsMedia,proto3,oneof" json:"supports_media,omitempty"`
+	// Makes several tool calls in one turn.
+	SupportsParallelToolCalls *bool `protobuf:"varint,13,opt,name=supports_parallel_tool_calls,json=supportsParallelToolCalls,proto3,oneof" json:"supports_parallel_tool_calls,omitempty"`
+	// Answers piece by piece.
+	SupportsStreaming *bool `protobuf:"varint,14,opt,name=supports_streaming,json=supportsStreaming,proto3,oneof" json:"supports_streaming,omitempty"`
+	// How output_schema_json is brought about.
+	OutputSchemaMethod OutputSchemaMethod `protobuf:"varint,15,opt,name=output_schema_method,json=outputSchemaMethod,proto3,enum=runwire.v1.OutputSchemaMethod" json:"output_schema_method,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Model) Reset() {
@@ -139,6 +209,48 @@ func (x *Model) GetProvider() string {
 		return x.Provider
 	}
 	return ""
+}
+
+func (x *Model) GetInputPriceMicros() int64 {
+	if x != nil && x.InputPriceMicros != nil {
+		return *x.InputPriceMicros
+	}
+	return 0
+}
+
+func (x *Model) GetOutputPriceMicros() int64 {
+	if x != nil && x.OutputPriceMicros != nil {
+		return *x.OutputPriceMicros
+	}
+	return 0
+}
+
+func (x *Model) GetSupportsMedia() bool {
+	if x != nil && x.SupportsMedia != nil {
+		return *x.SupportsMedia
+	}
+	return false
+}
+
+func (x *Model) GetSupportsParallelToolCalls() bool {
+	if x != nil && x.SupportsParallelToolCalls != nil {
+		return *x.SupportsParallelToolCalls
+	}
+	return false
+}
+
+func (x *Model) GetSupportsStreaming() bool {
+	if x != nil && x.SupportsStreaming != nil {
+		return *x.SupportsStreaming
+	}
+	return false
+}
+
+func (x *Model) GetOutputSchemaMethod() OutputSchemaMethod {
+	if x != nil {
+		return x.OutputSchemaMethod
+	}
+	return OutputSchemaMethod_OUTPUT_SCHEMA_METHOD_UNSPECIFIED
 }
 
 // ProviderError says that a provider could not be asked.
@@ -329,7 +441,7 @@ var File_runwire_v1_model_service_proto protoreflect.FileDescriptor
 const file_runwire_v1_model_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1erunwire/v1/model_service.proto\x12\n" +
-	"runwire.v1\x1a\x18runwire/v1/message.proto\"\xac\x03\n" +
+	"runwire.v1\x1a\x18runwire/v1/message.proto\"\x86\a\n" +
 	"\x05Model\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaliases\x18\x02 \x03(\tR\aaliases\x12%\n" +
@@ -339,10 +451,22 @@ const file_runwire_v1_model_service_proto_rawDesc = "" +
 	"\x0esupports_tools\x18\x06 \x01(\bH\x00R\rsupportsTools\x88\x01\x01\x122\n" +
 	"\x12supports_reasoning\x18\a \x01(\bH\x01R\x11supportsReasoning\x88\x01\x01\x129\n" +
 	"\x16supports_output_schema\x18\b \x01(\bH\x02R\x14supportsOutputSchema\x88\x01\x01\x12\x1a\n" +
-	"\bprovider\x18\t \x01(\tR\bproviderB\x11\n" +
+	"\bprovider\x18\t \x01(\tR\bprovider\x121\n" +
+	"\x12input_price_micros\x18\n" +
+	" \x01(\x03H\x03R\x10inputPriceMicros\x88\x01\x01\x123\n" +
+	"\x13output_price_micros\x18\v \x01(\x03H\x04R\x11outputPriceMicros\x88\x01\x01\x12*\n" +
+	"\x0esupports_media\x18\f \x01(\bH\x05R\rsupportsMedia\x88\x01\x01\x12D\n" +
+	"\x1csupports_parallel_tool_calls\x18\r \x01(\bH\x06R\x19supportsParallelToolCalls\x88\x01\x01\x122\n" +
+	"\x12supports_streaming\x18\x0e \x01(\bH\aR\x11supportsStreaming\x88\x01\x01\x12P\n" +
+	"\x14output_schema_method\x18\x0f \x01(\x0e2\x1e.runwire.v1.OutputSchemaMethodR\x12outputSchemaMethodB\x11\n" +
 	"\x0f_supports_toolsB\x15\n" +
 	"\x13_supports_reasoningB\x19\n" +
-	"\x17_supports_output_schema\"T\n" +
+	"\x17_supports_output_schemaB\x15\n" +
+	"\x13_input_price_microsB\x16\n" +
+	"\x14_output_price_microsB\x11\n" +
+	"\x0f_supports_mediaB\x1f\n" +
+	"\x1d_supports_parallel_tool_callsB\x15\n" +
+	"\x13_supports_streaming\"T\n" +
 	"\rProviderError\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12'\n" +
 	"\x05error\x18\x02 \x01(\v2\x11.runwire.v1.ErrorR\x05error\"k\n" +
@@ -354,7 +478,12 @@ const file_runwire_v1_model_service_proto_rawDesc = "" +
 	"\x12ListModelsResponse\x12)\n" +
 	"\x06models\x18\x01 \x03(\v2\x11.runwire.v1.ModelR\x06models\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12;\n" +
-	"\vunavailable\x18\x03 \x03(\v2\x19.runwire.v1.ProviderErrorR\vunavailable2[\n" +
+	"\vunavailable\x18\x03 \x03(\v2\x19.runwire.v1.ProviderErrorR\vunavailable*\xa0\x01\n" +
+	"\x12OutputSchemaMethod\x12$\n" +
+	" OUTPUT_SCHEMA_METHOD_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bOUTPUT_SCHEMA_METHOD_NATIVE\x10\x01\x12\"\n" +
+	"\x1eOUTPUT_SCHEMA_METHOD_TOOL_CALL\x10\x02\x12\x1f\n" +
+	"\x1bOUTPUT_SCHEMA_METHOD_PROMPT\x10\x032[\n" +
 	"\fModelService\x12K\n" +
 	"\n" +
 	"ListModels\x12\x1d.runwire.v1.ListModelsRequest\x1a\x1e.runwire.v1.ListModelsResponseB7\n" +
@@ -372,25 +501,28 @@ func file_runwire_v1_model_service_proto_rawDescGZIP() []byte {
 	return file_runwire_v1_model_service_proto_rawDescData
 }
 
+var file_runwire_v1_model_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_runwire_v1_model_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_runwire_v1_model_service_proto_goTypes = []any{
-	(*Model)(nil),              // 0: runwire.v1.Model
-	(*ProviderError)(nil),      // 1: runwire.v1.ProviderError
-	(*ListModelsRequest)(nil),  // 2: runwire.v1.ListModelsRequest
-	(*ListModelsResponse)(nil), // 3: runwire.v1.ListModelsResponse
-	(*Error)(nil),              // 4: runwire.v1.Error
+	(OutputSchemaMethod)(0),    // 0: runwire.v1.OutputSchemaMethod
+	(*Model)(nil),              // 1: runwire.v1.Model
+	(*ProviderError)(nil),      // 2: runwire.v1.ProviderError
+	(*ListModelsRequest)(nil),  // 3: runwire.v1.ListModelsRequest
+	(*ListModelsResponse)(nil), // 4: runwire.v1.ListModelsResponse
+	(*Error)(nil),              // 5: runwire.v1.Error
 }
 var file_runwire_v1_model_service_proto_depIdxs = []int32{
-	4, // 0: runwire.v1.ProviderError.error:type_name -> runwire.v1.Error
-	0, // 1: runwire.v1.ListModelsResponse.models:type_name -> runwire.v1.Model
-	1, // 2: runwire.v1.ListModelsResponse.unavailable:type_name -> runwire.v1.ProviderError
-	2, // 3: runwire.v1.ModelService.ListModels:input_type -> runwire.v1.ListModelsRequest
-	3, // 4: runwire.v1.ModelService.ListModels:output_type -> runwire.v1.ListModelsResponse
-	4, // [4:5] is the sub-list for method output_type
-	3, // [3:4] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0, // 0: runwire.v1.Model.output_schema_method:type_name -> runwire.v1.OutputSchemaMethod
+	5, // 1: runwire.v1.ProviderError.error:type_name -> runwire.v1.Error
+	1, // 2: runwire.v1.ListModelsResponse.models:type_name -> runwire.v1.Model
+	2, // 3: runwire.v1.ListModelsResponse.unavailable:type_name -> runwire.v1.ProviderError
+	3, // 4: runwire.v1.ModelService.ListModels:input_type -> runwire.v1.ListModelsRequest
+	4, // 5: runwire.v1.ModelService.ListModels:output_type -> runwire.v1.ListModelsResponse
+	5, // [5:6] is the sub-list for method output_type
+	4, // [4:5] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_runwire_v1_model_service_proto_init() }
@@ -405,13 +537,14 @@ func file_runwire_v1_model_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runwire_v1_model_service_proto_rawDesc), len(file_runwire_v1_model_service_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_runwire_v1_model_service_proto_goTypes,
 		DependencyIndexes: file_runwire_v1_model_service_proto_depIdxs,
+		EnumInfos:         file_runwire_v1_model_service_proto_enumTypes,
 		MessageInfos:      file_runwire_v1_model_service_proto_msgTypes,
 	}.Build()
 	File_runwire_v1_model_service_proto = out.File

@@ -2,11 +2,15 @@
 
 use super::{count, fault};
 use crate::{
-    domain::{fault::Fault, model::ModelInfo},
+    domain::{
+        fault::Fault,
+        model::{ModelInfo, OutputSchemaMethod},
+    },
     pb::v1,
 };
 
 pub(in crate::rpc) fn encode(info: &ModelInfo) -> v1::Model {
+    let price = |micros: Option<u64>| micros.map(count);
     v1::Model {
         id: info.model.to_string(),
         aliases: info.aliases.clone(),
@@ -17,6 +21,21 @@ pub(in crate::rpc) fn encode(info: &ModelInfo) -> v1::Model {
         supports_reasoning: info.supports_reasoning,
         supports_output_schema: info.supports_output_schema,
         provider: info.model.provider.clone(),
+        input_price_micros: price(info.input_price_micros),
+        output_price_micros: price(info.output_price_micros),
+        supports_media: info.supports_media,
+        supports_parallel_tool_calls: info.supports_parallel_tool_calls,
+        supports_streaming: info.supports_streaming,
+        output_schema_method: schema_method(info.output_schema_method) as i32,
+    }
+}
+
+const fn schema_method(method: Option<OutputSchemaMethod>) -> v1::OutputSchemaMethod {
+    match method {
+        None => v1::OutputSchemaMethod::Unspecified,
+        Some(OutputSchemaMethod::Native) => v1::OutputSchemaMethod::Native,
+        Some(OutputSchemaMethod::ToolCall) => v1::OutputSchemaMethod::ToolCall,
+        Some(OutputSchemaMethod::Prompt) => v1::OutputSchemaMethod::Prompt,
     }
 }
 

@@ -36,6 +36,14 @@ class Model:
     supports_tools: bool | None
     supports_reasoning: bool | None
     supports_output_schema: bool | None
+    supports_media: bool | None = None
+    supports_parallel_tool_calls: bool | None = None
+    supports_streaming: bool | None = None
+    #: ``"native"``, ``"tool_call"`` or ``"prompt"``.
+    output_schema_method: str | None = None
+    #: Prices of a million tokens, in millionths of a US dollar.
+    input_price_micros: int | None = None
+    output_price_micros: int | None = None
 
 
 class Models(list[Model]):
@@ -182,6 +190,11 @@ class Client:
 
 
 def _model(model: model_service_pb2.Model) -> Model:
+    def known(name: str) -> Any:
+        return getattr(model, name) if model.HasField(name) else None  # type: ignore[arg-type]
+
+    method = model_service_pb2.OutputSchemaMethod.Name(model.output_schema_method)
+    method = method.removeprefix("OUTPUT_SCHEMA_METHOD_").lower()
     return Model(
         id=model.id,
         provider=model.provider,
@@ -189,9 +202,13 @@ def _model(model: model_service_pb2.Model) -> Model:
         context_tokens=model.context_tokens or None,
         max_output_tokens=model.max_output_tokens or None,
         input_media_types=tuple(model.input_media_types),
-        supports_tools=model.supports_tools if model.HasField("supports_tools") else None,
-        supports_reasoning=model.supports_reasoning if model.HasField("supports_reasoning") else None,
-        supports_output_schema=model.supports_output_schema
-        if model.HasField("supports_output_schema")
-        else None,
+        supports_tools=known("supports_tools"),
+        supports_reasoning=known("supports_reasoning"),
+        supports_output_schema=known("supports_output_schema"),
+        supports_media=known("supports_media"),
+        supports_parallel_tool_calls=known("supports_parallel_tool_calls"),
+        supports_streaming=known("supports_streaming"),
+        output_schema_method=None if method == "unspecified" else method,
+        input_price_micros=known("input_price_micros"),
+        output_price_micros=known("output_price_micros"),
     )

@@ -212,6 +212,7 @@ impl Model<'_> {
         ModelInfo {
             context_tokens: self.max_input_tokens,
             max_output_tokens: self.max_tokens,
+            supports_media: self.capabilities.map(|_said| !media.is_empty()),
             input_media_types: media,
             supports_tools: Some(true),
             supports_reasoning: says(can.thinking),

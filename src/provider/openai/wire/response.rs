@@ -163,34 +163,3 @@ pub(crate) struct CompletionDetails {
     #[serde(default)]
     pub reasoning_tokens: Option<u64>,
 }
-
-/// A list of models.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Models<'a> {
-    /// As OpenAI has it.
-    Listed {
-        /// The models.
-        #[serde(borrow)]
-        data: Vec<Model<'a>>,
-    },
-    /// As Together has it.
-    Bare(#[serde(borrow)] Vec<Model<'a>>),
-}
-
-impl<'a> Models<'a> {
-    /// The models.
-    pub(crate) fn data(&self) -> &[Model<'a>] {
-        match self {
-            Self::Listed { data } | Self::Bare(data) => data,
-        }
-    }
-}
-
-/// A model.
-#[derive(Deserialize)]
-pub(crate) struct Model<'a> {
-    /// Its name.
-    #[serde(borrow)]
-    pub id: Cow<'a, str>,
-}

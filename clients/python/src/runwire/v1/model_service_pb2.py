@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from runwire.v1 import message_pb2 as runwire_dot_v1_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erunwire/v1/model_service.proto\x12\nrunwire.v1\x1a\x18runwire/v1/message.proto\"\xac\x02\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x03 \x01(\x03\x12\x19\n\x11max_output_tokens\x18\x04 \x01(\x03\x12\x19\n\x11input_media_types\x18\x05 \x03(\t\x12\x1b\n\x0esupports_tools\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x1f\n\x12supports_reasoning\x18\x07 \x01(\x08H\x01\x88\x01\x01\x12#\n\x16supports_output_schema\x18\x08 \x01(\x08H\x02\x88\x01\x01\x12\x10\n\x08provider\x18\t \x01(\tB\x11\n\x0f_supports_toolsB\x15\n\x13_supports_reasoningB\x19\n\x17_supports_output_schema\"C\n\rProviderError\x12\x10\n\x08provider\x18\x01 \x01(\t\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.runwire.v1.Error\"L\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\"\x80\x01\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.runwire.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12.\n\x0bunavailable\x18\x03 \x03(\x0b\x32\x19.runwire.v1.ProviderError2[\n\x0cModelService\x12K\n\nListModels\x12\x1d.runwire.v1.ListModelsRequest\x1a\x1e.runwire.v1.ListModelsResponseB7\n\x0e\x64\x65v.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erunwire/v1/model_service.proto\x12\nrunwire.v1\x1a\x18runwire/v1/message.proto\"\x90\x05\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x03 \x01(\x03\x12\x19\n\x11max_output_tokens\x18\x04 \x01(\x03\x12\x19\n\x11input_media_types\x18\x05 \x03(\t\x12\x1b\n\x0esupports_tools\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x1f\n\x12supports_reasoning\x18\x07 \x01(\x08H\x01\x88\x01\x01\x12#\n\x16supports_output_schema\x18\x08 \x01(\x08H\x02\x88\x01\x01\x12\x10\n\x08provider\x18\t \x01(\t\x12\x1f\n\x12input_price_micros\x18\n \x01(\x03H\x03\x88\x01\x01\x12 \n\x13output_price_micros\x18\x0b \x01(\x03H\x04\x88\x01\x01\x12\x1b\n\x0esupports_media\x18\x0c \x01(\x08H\x05\x88\x01\x01\x12)\n\x1csupports_parallel_tool_calls\x18\r \x01(\x08H\x06\x88\x01\x01\x12\x1f\n\x12supports_streaming\x18\x0e \x01(\x08H\x07\x88\x01\x01\x12<\n\x14output_schema_method\x18\x0f \x01(\x0e\x32\x1e.runwire.v1.OutputSchemaMethodB\x11\n\x0f_supports_toolsB\x15\n\x13_supports_reasoningB\x19\n\x17_supports_output_schemaB\x15\n\x13_input_price_microsB\x16\n\x14_output_price_microsB\x11\n\x0f_supports_mediaB\x1f\n\x1d_supports_parallel_tool_callsB\x15\n\x13_supports_streaming\"C\n\rProviderError\x12\x10\n\x08provider\x18\x01 \x01(\t\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.runwire.v1.Error\"L\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\"\x80\x01\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.runwire.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12.\n\x0bunavailable\x18\x03 \x03(\x0b\x32\x19.runwire.v1.ProviderError*\xa0\x01\n\x12OutputSchemaMethod\x12$\n OUTPUT_SCHEMA_METHOD_UNSPECIFIED\x10\x00\x12\x1f\n\x1bOUTPUT_SCHEMA_METHOD_NATIVE\x10\x01\x12\"\n\x1eOUTPUT_SCHEMA_METHOD_TOOL_CALL\x10\x02\x12\x1f\n\x1bOUTPUT_SCHEMA_METHOD_PROMPT\x10\x03\x32[\n\x0cModelService\x12K\n\nListModels\x12\x1d.runwire.v1.ListModelsRequest\x1a\x1e.runwire.v1.ListModelsResponseB7\n\x0e\x64\x65v.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'runwire.v1.model_service_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.runwire.v1P\001Z#runwire.dev/go/runwire/v1;runwirev1'
+  _globals['_OUTPUTSCHEMAMETHOD']._serialized_start=1010
+  _globals['_OUTPUTSCHEMAMETHOD']._serialized_end=1170
   _globals['_MODEL']._serialized_start=73
-  _globals['_MODEL']._serialized_end=373
-  _globals['_PROVIDERERROR']._serialized_start=375
-  _globals['_PROVIDERERROR']._serialized_end=442
-  _globals['_LISTMODELSREQUEST']._serialized_start=444
-  _globals['_LISTMODELSREQUEST']._serialized_end=520
-  _globals['_LISTMODELSRESPONSE']._serialized_start=523
-  _globals['_LISTMODELSRESPONSE']._serialized_end=651
-  _globals['_MODELSERVICE']._serialized_start=653
-  _globals['_MODELSERVICE']._serialized_end=744
+  _globals['_MODEL']._serialized_end=729
+  _globals['_PROVIDERERROR']._serialized_start=731
+  _globals['_PROVIDERERROR']._serialized_end=798
+  _globals['_LISTMODELSREQUEST']._serialized_start=800
+  _globals['_LISTMODELSREQUEST']._serialized_end=876
+  _globals['_LISTMODELSRESPONSE']._serialized_start=879
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1007
+  _globals['_MODELSERVICE']._serialized_start=1172
+  _globals['_MODELSERVICE']._serialized_end=1263
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import runwire.v1.message_pb2
 import sys
@@ -18,6 +19,34 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _OutputSchemaMethod:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _OutputSchemaMethodEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OutputSchemaMethod.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    OUTPUT_SCHEMA_METHOD_UNSPECIFIED: _OutputSchemaMethod.ValueType  # 0
+    """Not known."""
+    OUTPUT_SCHEMA_METHOD_NATIVE: _OutputSchemaMethod.ValueType  # 1
+    """The provider constrains the answer."""
+    OUTPUT_SCHEMA_METHOD_TOOL_CALL: _OutputSchemaMethod.ValueType  # 2
+    """The model must call a tool whose arguments have the schema; the call is turned back into text."""
+    OUTPUT_SCHEMA_METHOD_PROMPT: _OutputSchemaMethod.ValueType  # 3
+    """The model is told the schema and asked for JSON: the answer may break it."""
+
+class OutputSchemaMethod(_OutputSchemaMethod, metaclass=_OutputSchemaMethodEnumTypeWrapper):
+    """OutputSchemaMethod says how an answer is made to conform to output_schema_json."""
+
+OUTPUT_SCHEMA_METHOD_UNSPECIFIED: OutputSchemaMethod.ValueType  # 0
+"""Not known."""
+OUTPUT_SCHEMA_METHOD_NATIVE: OutputSchemaMethod.ValueType  # 1
+"""The provider constrains the answer."""
+OUTPUT_SCHEMA_METHOD_TOOL_CALL: OutputSchemaMethod.ValueType  # 2
+"""The model must call a tool whose arguments have the schema; the call is turned back into text."""
+OUTPUT_SCHEMA_METHOD_PROMPT: OutputSchemaMethod.ValueType  # 3
+"""The model is told the schema and asked for JSON: the answer may break it."""
+Global___OutputSchemaMethod: typing_extensions.TypeAlias = OutputSchemaMethod
 
 @typing.final
 class Model(google.protobuf.message.Message):
@@ -34,6 +63,12 @@ class Model(google.protobuf.message.Message):
     SUPPORTS_REASONING_FIELD_NUMBER: builtins.int
     SUPPORTS_OUTPUT_SCHEMA_FIELD_NUMBER: builtins.int
     PROVIDER_FIELD_NUMBER: builtins.int
+    INPUT_PRICE_MICROS_FIELD_NUMBER: builtins.int
+    OUTPUT_PRICE_MICROS_FIELD_NUMBER: builtins.int
+    SUPPORTS_MEDIA_FIELD_NUMBER: builtins.int
+    SUPPORTS_PARALLEL_TOOL_CALLS_FIELD_NUMBER: builtins.int
+    SUPPORTS_STREAMING_FIELD_NUMBER: builtins.int
+    OUTPUT_SCHEMA_METHOD_FIELD_NUMBER: builtins.int
     id: builtins.str
     """"provider:model": what the model field of a request takes."""
     context_tokens: builtins.int
@@ -41,20 +76,34 @@ class Model(google.protobuf.message.Message):
     max_output_tokens: builtins.int
     """Largest output, in tokens; 0 when not known."""
     supports_tools: builtins.bool
-    """Takes tools. Unset when not known, as below."""
+    """Takes tools. Unset when not known, as all that is optional here."""
     supports_reasoning: builtins.bool
     """Thinks."""
     supports_output_schema: builtins.bool
-    """Enforces output_schema_json."""
+    """output_schema_json is enforced, in the way that output_schema_method names."""
     provider: builtins.str
     """The provider."""
+    input_price_micros: builtins.int
+    """Price of a million input tokens, in millionths of a US dollar, where the provider's list says it."""
+    output_price_micros: builtins.int
+    """Price of a million output tokens, likewise."""
+    supports_media: builtins.bool
+    """Takes media besides text."""
+    supports_parallel_tool_calls: builtins.bool
+    """Makes several tool calls in one turn."""
+    supports_streaming: builtins.bool
+    """Answers piece by piece."""
+    output_schema_method: Global___OutputSchemaMethod.ValueType
+    """How output_schema_json is brought about."""
     @property
     def aliases(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Other ids for it."""
 
     @property
     def input_media_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Media types it takes besides text, such as "image/*"."""
+        """Media types it takes besides text, such as "image/*". Empty when it takes none, and when nothing is known:
+        supports_media tells which.
+        """
 
     def __init__(
         self,
@@ -68,13 +117,29 @@ class Model(google.protobuf.message.Message):
         supports_reasoning: builtins.bool | None = ...,
         supports_output_schema: builtins.bool | None = ...,
         provider: builtins.str = ...,
+        input_price_micros: builtins.int | None = ...,
+        output_price_micros: builtins.int | None = ...,
+        supports_media: builtins.bool | None = ...,
+        supports_parallel_tool_calls: builtins.bool | None = ...,
+        supports_streaming: builtins.bool | None = ...,
+        output_schema_method: Global___OutputSchemaMethod.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_supports_output_schema", b"_supports_output_schema", "_supports_reasoning", b"_supports_reasoning", "_supports_tools", b"_supports_tools", "supports_output_schema", b"supports_output_schema", "supports_reasoning", b"supports_reasoning", "supports_tools", b"supports_tools"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_supports_output_schema", b"_supports_output_schema", "_supports_reasoning", b"_supports_reasoning", "_supports_tools", b"_supports_tools", "aliases", b"aliases", "context_tokens", b"context_tokens", "id", b"id", "input_media_types", b"input_media_types", "max_output_tokens", b"max_output_tokens", "provider", b"provider", "supports_output_schema", b"supports_output_schema", "supports_reasoning", b"supports_reasoning", "supports_tools", b"supports_tools"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_input_price_micros", b"_input_price_micros", "_output_price_micros", b"_output_price_micros", "_supports_media", b"_supports_media", "_supports_output_schema", b"_supports_output_schema", "_supports_parallel_tool_calls", b"_supports_parallel_tool_calls", "_supports_reasoning", b"_supports_reasoning", "_supports_streaming", b"_supports_streaming", "_supports_tools", b"_supports_tools", "input_price_micros", b"input_price_micros", "output_price_micros", b"output_price_micros", "supports_media", b"supports_media", "supports_output_schema", b"supports_output_schema", "supports_parallel_tool_calls", b"supports_parallel_tool_calls", "supports_reasoning", b"supports_reasoning", "supports_streaming", b"supports_streaming", "supports_tools", b"supports_tools"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_input_price_micros", b"_input_price_micros", "_output_price_micros", b"_output_price_micros", "_supports_media", b"_supports_media", "_supports_output_schema", b"_supports_output_schema", "_supports_parallel_tool_calls", b"_supports_parallel_tool_calls", "_supports_reasoning", b"_supports_reasoning", "_supports_streaming", b"_supports_streaming", "_supports_tools", b"_supports_tools", "aliases", b"aliases", "context_tokens", b"context_tokens", "id", b"id", "input_media_types", b"input_media_types", "input_price_micros", b"input_price_micros", "max_output_tokens", b"max_output_tokens", "output_price_micros", b"output_price_micros", "output_schema_method", b"output_schema_method", "provider", b"provider", "supports_media", b"supports_media", "supports_output_schema", b"supports_output_schema", "supports_parallel_tool_calls", b"supports_parallel_tool_calls", "supports_reasoning", b"supports_reasoning", "supports_streaming", b"supports_streaming", "supports_tools", b"supports_tools"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_input_price_micros", b"_input_price_micros"]) -> typing.Literal["input_price_micros"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_output_price_micros", b"_output_price_micros"]) -> typing.Literal["output_price_micros"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_supports_media", b"_supports_media"]) -> typing.Literal["supports_media"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_supports_output_schema", b"_supports_output_schema"]) -> typing.Literal["supports_output_schema"] | None: ...
     @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_supports_parallel_tool_calls", b"_supports_parallel_tool_calls"]) -> typing.Literal["supports_parallel_tool_calls"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_supports_reasoning", b"_supports_reasoning"]) -> typing.Literal["supports_reasoning"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_supports_streaming", b"_supports_streaming"]) -> typing.Literal["supports_streaming"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_supports_tools", b"_supports_tools"]) -> typing.Literal["supports_tools"] | None: ...
 

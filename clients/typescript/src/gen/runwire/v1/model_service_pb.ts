@@ -4,8 +4,8 @@
 // @generated from file runwire/v1/model_service.proto (package runwire.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Error } from "./message_pb.js";
 import { file_runwire_v1_message } from "./message_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runwire/v1/model_service.proto.
  */
 export const file_runwire_v1_model_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch5ydW53aXJlL3YxL21vZGVsX3NlcnZpY2UucHJvdG8SCnJ1bndpcmUudjEirAIKBU1vZGVsEgoKAmlkGAEgASgJEg8KB2FsaWFzZXMYAiADKAkSFgoOY29udGV4dF90b2tlbnMYAyABKAMSGQoRbWF4X291dHB1dF90b2tlbnMYBCABKAMSGQoRaW5wdXRfbWVkaWFfdHlwZXMYBSADKAkSGwoOc3VwcG9ydHNfdG9vbHMYBiABKAhIAIgBARIfChJzdXBwb3J0c19yZWFzb25pbmcYByABKAhIAYgBARIjChZzdXBwb3J0c19vdXRwdXRfc2NoZW1hGAggASgISAKIAQESEAoIcHJvdmlkZXIYCSABKAlCEQoPX3N1cHBvcnRzX3Rvb2xzQhUKE19zdXBwb3J0c19yZWFzb25pbmdCGQoXX3N1cHBvcnRzX291dHB1dF9zY2hlbWEiQwoNUHJvdmlkZXJFcnJvchIQCghwcm92aWRlchgBIAEoCRIgCgVlcnJvchgCIAEoCzIRLnJ1bndpcmUudjEuRXJyb3IiTAoRTGlzdE1vZGVsc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSEAoIcHJvdmlkZXIYAyABKAkigAEKEkxpc3RNb2RlbHNSZXNwb25zZRIhCgZtb2RlbHMYASADKAsyES5ydW53aXJlLnYxLk1vZGVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIuCgt1bmF2YWlsYWJsZRgDIAMoCzIZLnJ1bndpcmUudjEuUHJvdmlkZXJFcnJvcjJbCgxNb2RlbFNlcnZpY2USSwoKTGlzdE1vZGVscxIdLnJ1bndpcmUudjEuTGlzdE1vZGVsc1JlcXVlc3QaHi5ydW53aXJlLnYxLkxpc3RNb2RlbHNSZXNwb25zZUI3Cg5kZXYucnVud2lyZS52MVABWiNydW53aXJlLmRldi9nby9ydW53aXJlL3YxO3J1bndpcmV2MWIGcHJvdG8z", [file_runwire_v1_message]);
+  fileDesc("Ch5ydW53aXJlL3YxL21vZGVsX3NlcnZpY2UucHJvdG8SCnJ1bndpcmUudjEikAUKBU1vZGVsEgoKAmlkGAEgASgJEg8KB2FsaWFzZXMYAiADKAkSFgoOY29udGV4dF90b2tlbnMYAyABKAMSGQoRbWF4X291dHB1dF90b2tlbnMYBCABKAMSGQoRaW5wdXRfbWVkaWFfdHlwZXMYBSADKAkSGwoOc3VwcG9ydHNfdG9vbHMYBiABKAhIAIgBARIfChJzdXBwb3J0c19yZWFzb25pbmcYByABKAhIAYgBARIjChZzdXBwb3J0c19vdXRwdXRfc2NoZW1hGAggASgISAKIAQESEAoIcHJvdmlkZXIYCSABKAkSHwoSaW5wdXRfcHJpY2VfbWljcm9zGAogASgDSAOIAQESIAoTb3V0cHV0X3ByaWNlX21pY3JvcxgLIAEoA0gEiAEBEhsKDnN1cHBvcnRzX21lZGlhGAwgASgISAWIAQESKQocc3VwcG9ydHNfcGFyYWxsZWxfdG9vbF9jYWxscxgNIAEoCEgGiAEBEh8KEnN1cHBvcnRzX3N0cmVhbWluZxgOIAEoCEgHiAEBEjwKFG91dHB1dF9zY2hlbWFfbWV0aG9kGA8gASgOMh4ucnVud2lyZS52MS5PdXRwdXRTY2hlbWFNZXRob2RCEQoPX3N1cHBvcnRzX3Rvb2xzQhUKE19zdXBwb3J0c19yZWFzb25pbmdCGQoXX3N1cHBvcnRzX291dHB1dF9zY2hlbWFCFQoTX2lucHV0X3ByaWNlX21pY3Jvc0IWChRfb3V0cHV0X3ByaWNlX21pY3Jvc0IRCg9fc3VwcG9ydHNfbWVkaWFCHwodX3N1cHBvcnRzX3BhcmFsbGVsX3Rvb2xfY2FsbHNCFQoTX3N1cHBvcnRzX3N0cmVhbWluZyJDCg1Qcm92aWRlckVycm9yEhAKCHByb3ZpZGVyGAEgASgJEiAKBWVycm9yGAIgASgLMhEucnVud2lyZS52MS5FcnJvciJMChFMaXN0TW9kZWxzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIQCghwcm92aWRlchgDIAEoCSKAAQoSTGlzdE1vZGVsc1Jlc3BvbnNlEiEKBm1vZGVscxgBIAMoCzIRLnJ1bndpcmUudjEuTW9kZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEi4KC3VuYXZhaWxhYmxlGAMgAygLMhkucnVud2lyZS52MS5Qcm92aWRlckVycm9yKqABChJPdXRwdXRTY2hlbWFNZXRob2QSJAogT1VUUFVUX1NDSEVNQV9NRVRIT0RfVU5TUEVDSUZJRUQQABIfChtPVVRQVVRfU0NIRU1BX01FVEhPRF9OQVRJVkUQARIiCh5PVVRQVVRfU0NIRU1BX01FVEhPRF9UT09MX0NBTEwQAhIfChtPVVRQVVRfU0NIRU1BX01FVEhPRF9QUk9NUFQQAzJbCgxNb2RlbFNlcnZpY2USSwoKTGlzdE1vZGVscxIdLnJ1bndpcmUudjEuTGlzdE1vZGVsc1JlcXVlc3QaHi5ydW53aXJlLnYxLkxpc3RNb2RlbHNSZXNwb25zZUI3Cg5kZXYucnVud2lyZS52MVABWiNydW53aXJlLmRldi9nby9ydW53aXJlL3YxO3J1bndpcmV2MWIGcHJvdG8z", [file_runwire_v1_message]);
 
 /**
  * Model describes a model.
@@ -51,14 +51,15 @@ export type Model = Message<"runwire.v1.Model"> & {
   maxOutputTokens: bigint;
 
   /**
-   * Media types it takes besides text, such as "image/*".
+   * Media types it takes besides text, such as "image/*". Empty when it takes none, and when nothing is known:
+   * supports_media tells which.
    *
    * @generated from field: repeated string input_media_types = 5;
    */
   inputMediaTypes: string[];
 
   /**
-   * Takes tools. Unset when not known, as below.
+   * Takes tools. Unset when not known, as all that is optional here.
    *
    * @generated from field: optional bool supports_tools = 6;
    */
@@ -72,7 +73,7 @@ export type Model = Message<"runwire.v1.Model"> & {
   supportsReasoning?: boolean | undefined;
 
   /**
-   * Enforces output_schema_json.
+   * output_schema_json is enforced, in the way that output_schema_method names.
    *
    * @generated from field: optional bool supports_output_schema = 8;
    */
@@ -84,6 +85,48 @@ export type Model = Message<"runwire.v1.Model"> & {
    * @generated from field: string provider = 9;
    */
   provider: string;
+
+  /**
+   * Price of a million input tokens, in millionths of a US dollar, where the provider's list says it.
+   *
+   * @generated from field: optional int64 input_price_micros = 10;
+   */
+  inputPriceMicros?: bigint | undefined;
+
+  /**
+   * Price of a million output tokens, likewise.
+   *
+   * @generated from field: optional int64 output_price_micros = 11;
+   */
+  outputPriceMicros?: bigint | undefined;
+
+  /**
+   * Takes media besides text.
+   *
+   * @generated from field: optional bool supports_media = 12;
+   */
+  supportsMedia?: boolean | undefined;
+
+  /**
+   * Makes several tool calls in one turn.
+   *
+   * @generated from field: optional bool supports_parallel_tool_calls = 13;
+   */
+  supportsParallelToolCalls?: boolean | undefined;
+
+  /**
+   * Answers piece by piece.
+   *
+   * @generated from field: optional bool supports_streaming = 14;
+   */
+  supportsStreaming?: boolean | undefined;
+
+  /**
+   * How output_schema_json is brought about.
+   *
+   * @generated from field: runwire.v1.OutputSchemaMethod output_schema_method = 15;
+   */
+  outputSchemaMethod: OutputSchemaMethod;
 };
 
 /**
@@ -190,6 +233,47 @@ export type ListModelsResponse = Message<"runwire.v1.ListModelsResponse"> & {
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
   messageDesc(file_runwire_v1_model_service, 3);
+
+/**
+ * OutputSchemaMethod says how an answer is made to conform to output_schema_json.
+ *
+ * @generated from enum runwire.v1.OutputSchemaMethod
+ */
+export enum OutputSchemaMethod {
+  /**
+   * Not known.
+   *
+   * @generated from enum value: OUTPUT_SCHEMA_METHOD_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The provider constrains the answer.
+   *
+   * @generated from enum value: OUTPUT_SCHEMA_METHOD_NATIVE = 1;
+   */
+  NATIVE = 1,
+
+  /**
+   * The model must call a tool whose arguments have the schema; the call is turned back into text.
+   *
+   * @generated from enum value: OUTPUT_SCHEMA_METHOD_TOOL_CALL = 2;
+   */
+  TOOL_CALL = 2,
+
+  /**
+   * The model is told the schema and asked for JSON: the answer may break it.
+   *
+   * @generated from enum value: OUTPUT_SCHEMA_METHOD_PROMPT = 3;
+   */
+  PROMPT = 3,
+}
+
+/**
+ * Describes the enum runwire.v1.OutputSchemaMethod.
+ */
+export const OutputSchemaMethodSchema: GenEnum<OutputSchemaMethod> = /*@__PURE__*/
+  enumDesc(file_runwire_v1_model_service, 0);
 
 /**
  * ModelService lists models.
