@@ -42,6 +42,7 @@ use crate::domain::{principal::Principal, secret::Secret};
 /// are known by name.
 pub const PROVIDER_KINDS: &[&str] = &[
     "anthropic",
+    "aws",
     "azure",
     "cerebras",
     "cohere",

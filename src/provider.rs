@@ -11,7 +11,9 @@
 
 pub mod anthropic;
 pub mod auth;
+mod aws;
 pub mod azure;
+pub mod bedrock;
 mod body;
 mod capability;
 pub mod check;
@@ -20,6 +22,7 @@ mod conversation;
 mod date;
 mod draft;
 mod endpoint;
+pub mod eventstream;
 mod exchange;
 mod fault;
 pub mod fetching;

@@ -75,6 +75,7 @@ fn settings(provider: &config::Provider) -> Result<ProviderSettings, AppError> {
             .collect(),
         options: options(&provider.options),
         parameters: provider.parameters.clone(),
+        secrets: BTreeMap::new(),
         proxy: match &provider.proxy {
             Some(url) => Some(Secret::new(url)),
             None => provider.secret_proxy.clone(),

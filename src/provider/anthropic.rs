@@ -18,10 +18,10 @@
 //! - Authors' names and `seed` have no place in the protocol.
 
 mod decode;
-mod encode;
-mod model;
-mod schema;
-mod wire;
+pub(super) mod encode;
+pub(super) mod model;
+pub(super) mod schema;
+pub(super) mod wire;
 
 use std::sync::Arc;
 

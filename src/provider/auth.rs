@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, ready};
-use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION};
 
 use crate::domain::{
     fault::{Fault, Reason},
@@ -49,8 +49,13 @@ pub(crate) trait Authorize: fmt::Debug + Send + Sync + 'static {
         ready(None).boxed()
     }
 
-    /// The provider has answered 401. Says whether there are fresher credentials now, so that asking
-    /// once more makes sense.
+    /// Whether the head of an answer says that the credentials are not good, while fresher ones may be.
+    fn is_outdated(&self, status: StatusCode, _headers: &HeaderMap) -> bool {
+        status == StatusCode::UNAUTHORIZED
+    }
+
+    /// The credentials are outdated. Says whether there are fresher ones now, so that asking once more
+    /// makes sense.
     fn renew(&self) -> BoxFuture<'_, bool> {
         ready(false).boxed()
     }

@@ -67,6 +67,8 @@ pub(crate) struct Endpoint {
     pub protocol: Box<dyn Protocol>,
     /// Where it is, without a slash at the end.
     pub base_url: String,
+    /// Where its models are listed, each list by its URL; none when it cannot list.
+    pub lists: Vec<String>,
     /// Its credentials.
     pub authorize: Arc<dyn Authorize>,
     /// Headers that the operator adds.
@@ -98,12 +100,17 @@ impl Adapter for Endpoint {
 
     fn list(&self) -> BoxFuture<'_, Option<Result<Vec<ModelInfo>, Fault>>> {
         async move {
-            let path = self.protocol.models_path()?;
-            Some(
-                self.ask_models(path)
-                    .await
-                    .map_err(|fault| fault.with("provider", &self.name)),
-            )
+            if self.lists.is_empty() {
+                return None;
+            }
+            let mut models = Vec::new();
+            for url in &self.lists {
+                match self.ask_models(url).await {
+                    Ok(more) => models.extend(more),
+                    Err(fault) => return Some(Err(fault.with("provider", &self.name))),
+                }
+            }
+            Some(Ok(models))
         }
         .boxed()
     }
@@ -120,9 +127,13 @@ impl Adapter for Endpoint {
     fn try_out(&self) -> BoxFuture<'_, Option<Result<Option<usize>, Fault>>> {
         async move {
             match (self.probe, self.protocol.models_path()) {
-                (Probe::Path(path), _) => Some(self.get(path).await.map(|_body| None)),
+                (Probe::Path(path), _) => {
+                    let url = format!("{}{path}", self.base_url);
+                    Some(self.get(&url).await.map(|_body| None))
+                }
                 (Probe::Models, Some(path)) => {
-                    let models = self.ask_models(path).await;
+                    let url = format!("{}{path}", self.base_url);
+                    let models = self.ask_models(&url).await;
                     Some(models.map(|models| Some(models.len())))
                 }
                 (Probe::Models, None) | (Probe::Nothing, _) => {
@@ -161,11 +172,20 @@ impl Endpoint {
         let response = self
             .post(&encoded, body.clone(), call.answer, until)
             .await?;
-        if response.status == http::StatusCode::UNAUTHORIZED && self.authorize.renew().await {
+        let outdated = self
+            .authorize
+            .is_outdated(response.status, &response.headers);
+        if outdated && self.authorize.renew().await {
             let again = self.post(&encoded, body, call.answer, until).await?;
             return Ok((encoded, again));
         }
         Ok((encoded, response))
+    }
+
+    /// Whether an answer says that other credentials may be better.
+    fn is_outdated(&self, response: &Response) -> bool {
+        let (status, headers) = (response.status, &response.headers);
+        self.authorize.is_outdated(status, headers)
     }
 
     /// When a streamed answer must have begun.
@@ -194,7 +214,8 @@ impl Endpoint {
         answer: Answer,
         until: Until,
     ) -> Result<Response, Fault> {
-        let mut request = self.request(Method::POST, &encoded.path, body)?;
+        let url = format!("{}{}", self.base_url, encoded.path);
+        let mut request = self.request(Method::POST, &url, body)?;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
@@ -208,16 +229,16 @@ impl Endpoint {
         self.finish_and_send(request, until).await
     }
 
-    async fn ask_models(&self, path: &str) -> Result<Vec<ModelInfo>, Fault> {
-        let body = self.get(path).await?;
+    async fn ask_models(&self, url: &str) -> Result<Vec<ModelInfo>, Fault> {
+        let body = self.get(url).await?;
         self.protocol.decode_models(&self.name, &body)
     }
 
-    async fn get(&self, path: &str) -> Result<Bytes, Fault> {
+    async fn get(&self, url: &str) -> Result<Bytes, Fault> {
         let until = Until::whole(Instant::now(), &self.timeouts);
-        let mut response = self.get_once(path, until).await?;
-        if response.status == http::StatusCode::UNAUTHORIZED && self.authorize.renew().await {
-            response = self.get_once(path, until).await?;
+        let mut response = self.get_once(url, until).await?;
+        if self.is_outdated(&response) && self.authorize.renew().await {
+            response = self.get_once(url, until).await?;
         }
         let limits = self.client.limits();
         if !response.status.is_success() {
@@ -239,21 +260,16 @@ impl Endpoint {
             .await
     }
 
-    async fn get_once(&self, path: &str, until: Until) -> Result<Response, Fault> {
-        let mut request = self.request(Method::GET, path, Bytes::new())?;
+    async fn get_once(&self, url: &str, until: Until) -> Result<Response, Fault> {
+        let mut request = self.request(Method::GET, url, Bytes::new())?;
         request.headers_mut().extend(self.protocol.models_headers());
         self.finish_and_send(request, until).await
     }
 
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<HttpRequest<Bytes>, Fault> {
+    fn request(&self, method: Method, url: &str, body: Bytes) -> Result<HttpRequest<Bytes>, Fault> {
         HttpRequest::builder()
             .method(method)
-            .uri(format!("{}{path}", self.base_url))
+            .uri(url)
             .body(body)
             .map_err(|_error| {
                 Fault::new(Reason::Internal, "the provider's base URL is not a URL")

@@ -136,16 +136,12 @@ impl Words {
 
 /// The fault behind a status other than success.
 pub(crate) fn of_status(status: StatusCode, headers: &HeaderMap, words: &Words) -> Fault {
-    let reason = reason_of(status, words);
-    let mut fault = Fault::new(reason, message_of(reason)).with("status", status.as_u16());
+    let mut fault = of_reason(reason_of(status, words), headers).with("status", status.as_u16());
     if !words.parameter.is_empty()
         && words.parameter.len() <= 128
         && words.parameter.bytes().all(|b| b.is_ascii_graphic())
     {
         fault = fault.with("parameter", &words.parameter);
-    }
-    if may_help(reason) {
-        fault.retry_after = Some(retry_after(headers).unwrap_or(SOON));
     }
     fault
 }
@@ -165,12 +161,16 @@ pub(crate) fn of_words(words: &Words, other: Reason) -> Fault {
             }
         }),
     };
-    let fault = Fault::new(reason, message_of(reason));
+    of_reason(reason, &HeaderMap::new())
+}
+
+/// The fault of a reason that a vendor names in words of its own.
+pub(crate) fn of_reason(reason: Reason, headers: &HeaderMap) -> Fault {
+    let mut fault = Fault::new(reason, message_of(reason));
     if may_help(reason) {
-        fault.retry_after(SOON)
-    } else {
-        fault
+        fault.retry_after = Some(retry_after(headers).unwrap_or(SOON));
     }
+    fault
 }
 
 /// The fault behind an error object that came under a status of success.

@@ -2,7 +2,7 @@
 
 use crate::domain::fault::Fault;
 
-use super::{lines, protocol::Frame, sse};
+use super::{eventstream, lines, protocol::Frame, sse};
 
 /// How a stream is cut into frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Framing {
     Sse,
     /// Lines, one JSON value each.
     Lines,
+    /// Messages of AWS, with checksums.
+    EventStream,
 }
 
 impl Framing {
@@ -19,15 +21,17 @@ impl Framing {
         match self {
             Self::Sse => "text/event-stream",
             Self::Lines => "application/x-ndjson",
+            Self::EventStream => "application/vnd.amazon.eventstream",
         }
     }
 
     /// Whether what should be a stream begins like one JSON value, or like a page of HTML. A stream of
-    /// lines always begins like the former, and its decoder takes a single one as well.
+    /// lines always begins like the former, and its decoder takes a single one as well; a message that
+    /// does would be a gigabyte long.
     pub(super) fn looks_whole(self, first: &[u8]) -> bool {
         let first = first.trim_ascii_start().first();
         match self {
-            Self::Sse => matches!(first, Some(b'{' | b'[' | b'<')),
+            Self::Sse | Self::EventStream => matches!(first, Some(b'{' | b'[' | b'<')),
             Self::Lines => first == Some(&b'<'),
         }
     }
@@ -43,6 +47,8 @@ pub enum Decoder {
     Sse(sse::Decoder),
     /// Of lines.
     Lines(lines::Decoder),
+    /// Of messages of AWS.
+    EventStream(eventstream::Decoder),
 }
 
 impl Decoder {
@@ -51,6 +57,7 @@ impl Decoder {
         match framing {
             Framing::Sse => Self::Sse(sse::Decoder::new(max_frame_bytes)),
             Framing::Lines => Self::Lines(lines::Decoder::new(max_frame_bytes)),
+            Framing::EventStream => Self::EventStream(eventstream::Decoder::new(max_frame_bytes)),
         }
     }
 
@@ -62,6 +69,9 @@ impl Decoder {
         match self {
             Self::Sse(decoder) => decoder.feed(piece, &mut |event| sink(frame(event))),
             Self::Lines(decoder) => decoder.feed(piece, &mut |line| sink(nameless(line))),
+            Self::EventStream(decoder) => {
+                decoder.feed(piece, &mut |message| sink(message.into_frame()?))
+            }
         }
     }
 
@@ -73,6 +83,8 @@ impl Decoder {
         match self {
             Self::Sse(decoder) => decoder.finish(&mut |event| sink(frame(event))),
             Self::Lines(decoder) => decoder.finish(&mut |line| sink(nameless(line))),
+            // Its messages say where they end.
+            Self::EventStream(_) => Ok(()),
         }
     }
 }

@@ -2,17 +2,21 @@
 //!
 //! - `domain.json`: provider, model, answer and request, in the domain's words;
 //! - `request.json`: the body that it becomes, byte for byte;
-//! - `response.json`, `response.sse` or `response.ndjson`: what the vendor answers;
+//! - `response.json`, `response.sse`, `response.ndjson` or `response.messages`: what the vendor answers.
+//!   Messages of an event stream stand in a line each: name, blank, JSON; with `!` in front of an
+//!   exception's name, and without the Base64 around what is in a `chunk`;
 //! - `events.json`: what that becomes. A stream is also cut behind every byte, with the same result.
 //!
 //! `UPDATE_GOLDEN=1` writes `request.json` and `events.json`.
 
 use std::{fs, path::Path, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    eventstream,
     framing::{Decoder, Framing},
     protocol::{Call, Frame, Progress, Protocol, Turn},
 };
@@ -29,9 +33,10 @@ use crate::{
 };
 
 /// The files that hold a stream.
-const STREAMS: [(&str, Framing); 2] = [
+const STREAMS: [(&str, Framing); 3] = [
     ("response.sse", Framing::Sse),
     ("response.ndjson", Framing::Lines),
+    ("response.messages", Framing::EventStream),
 ];
 
 #[derive(Deserialize)]
@@ -159,12 +164,34 @@ fn check_case(case: &Path, protocol: &impl Fn(&str) -> Box<dyn Protocol>) {
         let Ok(stream) = fs::read(case.join(name)) else {
             continue;
         };
+        let stream = if framing == Framing::EventStream {
+            messages(&stream)
+        } else {
+            stream
+        };
         let whole = assemble(&*protocol, turn(), framing, &[&stream]);
         let pieces: Vec<&[u8]> = stream.chunks(1).collect();
         let cut = assemble(&*protocol, turn(), framing, &pieces);
         assert_eq!(whole, cut, "{}: cut behind every byte", case.display());
         check_file(&case.join("events.json"), &whole);
     }
+}
+
+/// Lines as the messages of an event stream.
+fn messages(lines: &[u8]) -> Vec<u8> {
+    let lines = std::str::from_utf8(lines).unwrap().lines();
+    let message = |line: &str| {
+        let (name, payload) = line.split_once(' ').unwrap();
+        match name.strip_prefix('!') {
+            Some(name) => eventstream::tests::exception(name, payload),
+            None if name == "chunk" => {
+                let payload = json!({"bytes": STANDARD.encode(payload), "p": "abc"});
+                eventstream::tests::event(name, &payload.to_string())
+            }
+            None => eventstream::tests::event(name, payload),
+        }
+    };
+    lines.flat_map(message).collect()
 }
 
 fn turn(model: &ModelRef, request: &Request) -> Turn {

@@ -10,7 +10,7 @@ use std::{
 use super::{
     anthropic,
     auth::{Anonymous, Authorize, KeyHeader, Missing},
-    azure,
+    azure, bedrock,
     check::Probe,
     cohere,
     endpoint::{Adapter, Endpoint, parse_headers},
@@ -28,6 +28,7 @@ use crate::domain::{fault::Fault, secret::Secret};
 /// The protocols, by the name they have in the configuration.
 const KINDS: &[(&str, Build)] = &[
     ("anthropic", anthropic::build),
+    (bedrock::KIND, bedrock::build),
     ("azure", azure::build),
     ("cohere", cohere::build),
     ("gemini", gemini::build),
@@ -123,6 +124,22 @@ impl Parts<'_> {
         protocol: Box<dyn super::protocol::Protocol>,
         authorize: Arc<dyn Authorize>,
     ) -> Result<Arc<dyn Adapter>, String> {
+        let path = protocol.models_path();
+        let lists = path.map(|path| format!("{base_url}{path}"));
+        self.endpoint_listed_at(base_url, lists.into_iter().collect(), protocol, authorize)
+    }
+
+    /// The same, for a vendor whose models are listed elsewhere: by these URLs.
+    ///
+    /// # Errors
+    /// As [`Parts::endpoint`].
+    pub(crate) fn endpoint_listed_at(
+        &mut self,
+        base_url: String,
+        lists: Vec<String>,
+        protocol: Box<dyn super::protocol::Protocol>,
+        authorize: Arc<dyn Authorize>,
+    ) -> Result<Arc<dyn Adapter>, String> {
         let headers = parse_headers(&self.settings.headers)
             .map_err(|name| format!("header {name} cannot be sent"))?;
         let authorize: Arc<dyn Authorize> = match &self.settings.missing_variable {
@@ -135,6 +152,7 @@ impl Parts<'_> {
             name: self.name.to_owned(),
             protocol,
             base_url,
+            lists,
             authorize,
             headers,
             timeouts: self.timeouts,

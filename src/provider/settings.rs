@@ -64,6 +64,8 @@ pub struct ProviderSettings {
     pub options: Option<JsonText>,
     /// What only some protocols know: an API version, a region, a project, a deployment.
     pub parameters: BTreeMap<String, String>,
+    /// What only some protocols know and nobody may see, beside the key.
+    pub secrets: BTreeMap<String, Secret>,
     /// The URL of an HTTP proxy through which it is asked, perhaps with a user and a password.
     pub proxy: Option<Secret>,
     /// Time-outs of its own.
@@ -76,7 +78,13 @@ pub struct ProviderSettings {
 
 impl ProviderSettings {
     fn read_environment(&mut self, name: &str, lookup: &impl Fn(&str) -> Option<String>) {
-        let Some(vendor) = registry::vendor_of(name, self) else {
+        let vendor = registry::vendor_of(name, self);
+        let kind = vendor.map(|vendor| vendor.kind).or(self.kind.as_deref());
+        if kind == Some(super::bedrock::KIND) {
+            // Who this process is at Amazon does not depend on what a provider is called.
+            super::aws::read_environment(self, lookup);
+        }
+        let Some(vendor) = vendor else {
             let variable = self.key_variable.clone();
             self.find_key(variable.as_slice(), lookup);
             return;

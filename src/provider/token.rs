@@ -39,19 +39,19 @@ const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// How much of a token endpoint's answer is read.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
-/// A token, as it was given out.
+/// A token, as it was given out. Some are more than one text.
 #[derive(Clone, Debug)]
-pub(crate) struct Token {
+pub(crate) struct Token<V = Secret> {
     /// It.
-    pub value: Secret,
+    pub value: V,
     /// How long it is good for, from now.
     pub lifetime: Duration,
 }
 
 /// How a vendor's token is asked for.
-pub(crate) trait TokenSource: fmt::Debug + Send + Sync + 'static {
+pub(crate) trait TokenSource<V = Secret>: fmt::Debug + Send + Sync + 'static {
     /// Asks for a new one. May be dropped at any point.
-    fn fetch(&self) -> BoxFuture<'_, Result<Token, Fault>>;
+    fn fetch(&self) -> BoxFuture<'_, Result<Token<V>, Fault>>;
 }
 
 /// When tokens are renewed.
@@ -80,11 +80,11 @@ impl Default for TokenSettings {
 
 /// Holds a token.
 #[derive(Debug)]
-pub(crate) struct TokenCache {
-    source: Box<dyn TokenSource>,
+pub(crate) struct TokenCache<V = Secret> {
+    source: Box<dyn TokenSource<V>>,
     settings: TokenSettings,
     /// The token in use. Never locked across a wait.
-    held: std::sync::Mutex<Option<Held>>,
+    held: std::sync::Mutex<Option<Held<V>>>,
     /// Locked by the one who asks for a new one.
     asking: Mutex<Option<Fault>>,
     /// How often a new one was asked for, to the end.
@@ -93,8 +93,8 @@ pub(crate) struct TokenCache {
 
 /// A token in use.
 #[derive(Clone, Debug)]
-struct Held {
-    value: Secret,
+struct Held<V> {
+    value: V,
     since: Instant,
     /// From when on it is renewed.
     renew_at: Instant,
@@ -103,9 +103,9 @@ struct Held {
     is_successor: bool,
 }
 
-impl TokenCache {
+impl<V: Clone + Send + Sync + 'static> TokenCache<V> {
     /// Holds tokens of a source; none as yet.
-    pub(crate) fn new(source: impl TokenSource, settings: TokenSettings) -> Self {
+    pub(crate) fn new(source: impl TokenSource<V>, settings: TokenSettings) -> Self {
         Self {
             source: Box::new(source),
             settings,
@@ -119,7 +119,7 @@ impl TokenCache {
     ///
     /// # Errors
     /// When there is none and none is to be had.
-    pub(crate) async fn token(&self) -> Result<Secret, Fault> {
+    pub(crate) async fn token(&self) -> Result<V, Fault> {
         let now = Instant::now();
         match self.held().filter(|held| now < held.expires_at) {
             Some(held) if now < held.renew_at => Ok(held.value),
@@ -136,7 +136,7 @@ impl TokenCache {
     }
 
     /// A token where there is none that is good: waits for the one who asks, and shares what comes of it.
-    async fn first(&self) -> Result<Secret, Fault> {
+    async fn first(&self) -> Result<V, Fault> {
         let before = self.asked.load(Ordering::Acquire);
         let guard = self.asking.lock().await;
         if self.asked.load(Ordering::Acquire) != before {
@@ -153,14 +153,14 @@ impl TokenCache {
     /// Asks for a new token because the one in use was rejected. Says whether there is another one now.
     pub(crate) async fn replace(&self) -> bool {
         let guard = self.asking.lock().await;
-        let young = |held: &Held| held.since.elapsed() < self.settings.settle;
+        let young = |held: &Held<V>| held.since.elapsed() < self.settings.settle;
         if let Some(held) = self.held().filter(young) {
             return held.is_successor;
         }
         self.ask(guard).await.is_ok()
     }
 
-    async fn ask(&self, mut last: MutexGuard<'_, Option<Fault>>) -> Result<Secret, Fault> {
+    async fn ask(&self, mut last: MutexGuard<'_, Option<Fault>>) -> Result<V, Fault> {
         let limit = self.settings.fetch;
         let token = timeout(limit, self.source.fetch()).await;
         let token = token
@@ -190,11 +190,11 @@ impl TokenCache {
         });
     }
 
-    fn held(&self) -> Option<Held> {
+    fn held(&self) -> Option<Held<V>> {
         self.with_held(|slot| slot.clone())
     }
 
-    fn with_held<T>(&self, see: impl FnOnce(&mut Option<Held>) -> T) -> T {
+    fn with_held<T>(&self, see: impl FnOnce(&mut Option<Held<V>>) -> T) -> T {
         // Nothing panics while it is locked, so what is in it is whole.
         let mut slot = self
             .held

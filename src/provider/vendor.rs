@@ -71,6 +71,15 @@ pub const BUILT_IN: &[Vendor] = &[
         key: Key::Needed("ANTHROPIC_API_KEY"),
         quirks: Quirks::COMPATIBLE,
     },
+    // https://docs.aws.amazon.com/bedrock/latest/APIReference; where it is depends on the region
+    Vendor {
+        name: "aws",
+        kind: "aws",
+        base_url: "",
+        base_url_variable: Some("AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
+        key: Key::Optional("AWS_BEARER_TOKEN_BEDROCK"),
+        quirks: Quirks::COMPATIBLE,
+    },
     // https://learn.microsoft.com/azure/ai-foundry/openai/reference; there is an address for each resource
     Vendor {
         name: "azure",

@@ -31,7 +31,7 @@ use crate::{
 
 mod media;
 mod messages;
-mod thinking;
+pub(in crate::provider) mod thinking;
 
 /// As many breakpoints as a request may have.
 const MAX_BREAKPOINTS: usize = 4;
@@ -196,7 +196,7 @@ fn encode_tools<'a>(request: &'a Request, names: &PlainNames<'_>) -> Result<Vec<
 }
 
 /// A schema that says that it is one of an object, as the vendor wants it.
-fn object_schema(schema: &JsonText) -> Result<Cow<'_, RawValue>, Fault> {
+pub(in crate::provider) fn object_schema(schema: &JsonText) -> Result<Cow<'_, RawValue>, Fault> {
     #[derive(Deserialize)]
     struct Typed<'a> {
         #[serde(borrow, default, rename = "type")]

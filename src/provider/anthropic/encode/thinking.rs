@@ -18,7 +18,7 @@ const ADAPTIVE_ROOM: u64 = 24_576;
 
 /// What a request says of thinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(in crate::provider) struct Plan {
     /// Whether and how the model thinks; `None` leaves it to the model.
     pub thinking: Option<Thinking>,
     /// How hard it tries.
@@ -41,7 +41,7 @@ enum Want {
 
 impl Plan {
     /// Plans for a model. `base` is the operator's limit of output, without room for thinking.
-    pub(super) fn new(
+    pub(in crate::provider) fn new(
         traits: &Traits,
         options: &Options,
         base: Option<u64>,
