@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use runwire::{
     domain::{
         completion::{Completion, Delta, Grown},
@@ -58,6 +59,46 @@ pub fn stream(protocol: &dyn Protocol, framing: Framing, stream: &[u8]) {
     }
 }
 
+/// Lines as the messages of an event stream of AWS: a name, a blank, a payload; with `!` in front of an
+/// exception's name. What is in a `chunk` is wrapped as Bedrock wraps it.
+pub fn messages(lines: &[u8]) -> Vec<u8> {
+    let message = |line: &[u8]| {
+        let at = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+        let (name, payload) = line.split_at(at);
+        let (kind, named, name) = match name.split_first() {
+            Some((b'!', name)) => ("exception", ":exception-type", name),
+            _ => ("event", ":event-type", name),
+        };
+        let headers = [header(":message-type", kind.as_bytes()), header(named, name)].concat();
+        if name == b"chunk" {
+            let payload = STANDARD.encode(payload);
+            return self::message(&headers, format!("{{\"bytes\":\"{payload}\"}}").as_bytes());
+        }
+        self::message(&headers, payload)
+    };
+    lines.split(|byte| *byte == b'\n').flat_map(message).collect()
+}
+
+/// A message of an event stream of AWS, with the right lengths and checksums.
+pub fn message(headers: &[u8], payload: &[u8]) -> Vec<u8> {
+    let length = |length: usize| u32::try_from(length).expect("inputs are short").to_be_bytes();
+    let mut out = length(16 + headers.len() + payload.len()).to_vec();
+    out.extend(length(headers.len()));
+    out.extend(crc32fast::hash(&out).to_be_bytes());
+    out.extend(headers);
+    out.extend(payload);
+    out.extend(crc32fast::hash(&out).to_be_bytes());
+    out
+}
+
+/// A header that is a text, cut to what one may hold.
+fn header(name: &str, value: &[u8]) -> Vec<u8> {
+    let value = &value[..value.len().min(1 << 10)];
+    let length = u16::try_from(value.len()).expect("it was cut").to_be_bytes();
+    let name_length = u8::try_from(name.len()).expect("names are short");
+    [&[name_length], name.as_bytes(), &[7], &length, value].concat()
+}
+
 fn assemble(
     protocol: &dyn Protocol,
     framing: Framing,
@@ -83,7 +124,8 @@ fn turn() -> Turn {
     Turn {
         model: ModelRef {
             provider: "p".to_owned(),
-            model: "m".to_owned(),
+            // Amazon hosts Claude in two protocols.
+            model: "anthropic.claude-sonnet-4-5".to_owned(),
         },
         tools: Arc::from([]),
         headers: http::HeaderMap::new(),

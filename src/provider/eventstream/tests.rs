@@ -45,8 +45,10 @@ pub(crate) fn exception(name: &str, payload: &str) -> Vec<u8> {
     message(&headers.concat(), payload.as_bytes())
 }
 
-fn decode(pieces: &[&[u8]], max: usize) -> (Vec<(Kind, String, Vec<u8>)>, Result<(), Fault>) {
-    let mut found = Vec::new();
+type Messages = Vec<(Kind, String, Vec<u8>)>;
+
+fn decode(pieces: &[&[u8]], max: usize) -> (Messages, Result<(), Fault>) {
+    let mut found = Messages::new();
     let mut decoder = Decoder::new(max);
     let mut sink = |message: Message<'_>| {
         let Message {
