@@ -98,11 +98,11 @@ impl Bedrock {
         }
     }
 
-    fn speaks_messages(&self, model: &ModelRef) -> bool {
+    fn speaks_messages(&self, model: &str) -> bool {
         match self.api {
             Api::Converse => false,
             // A profile of one's own does not say what its model is.
-            Api::Messages => model::is_claude(&model.model) || model::is_own_profile(&model.model),
+            Api::Messages => model::is_claude(model) || model::is_own_profile(model),
         }
     }
 }

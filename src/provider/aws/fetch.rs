@@ -83,6 +83,11 @@ impl Source {
         }
     }
 
+    /// What is known to be wrong without asking anybody.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.identity.origin().err()
+    }
+
     /// Asks STS whose these keys are, which anybody may ask.
     ///
     /// # Errors

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     domain::fault::Fault,
-    provider::{auth::Authorize, token::TokenCache},
+    provider::{
+        auth::{Authorize, Standing},
+        token::TokenCache,
+    },
 };
 
 /// Signs requests to one service in one region. Each attempt gets a signature of its own.
@@ -40,6 +43,13 @@ impl Authorize for Signer {
             sigv4::sign(request, &keys, scope, now())
         }
         .boxed()
+    }
+
+    fn standing(&self) -> Standing {
+        match self.source.problem() {
+            Some(problem) => Standing::Unusable { problem },
+            None => Standing::Held,
+        }
     }
 
     fn try_out(&self) -> BoxFuture<'_, Option<Result<(), Fault>>> {
