@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,12 +17,21 @@ import (
 )
 
 // recorder is a session that keeps what it is told.
-type recorder struct{ reports []*runwirev1.ToolCallReport }
+type recorder struct {
+	mu      sync.Mutex
+	reports []*runwirev1.ToolCallReport
+}
 
-func (r *recorder) report(report *runwirev1.ToolCallReport) { r.reports = append(r.reports, report) }
+func (r *recorder) report(report *runwirev1.ToolCallReport) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reports = append(r.reports, report)
+}
 
 // kinds names the reports since the last time it was asked.
 func (r *recorder) kinds() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var names []string
 	for _, report := range r.reports {
 		name := "?"
