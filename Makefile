@@ -1,6 +1,6 @@
 # The project's verbs. Each is a script or a cargo command that can be run by itself.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint gen gen-check bench fuzz fuzz-build
+.PHONY: help run test check lint gen gen-check bench soak fuzz fuzz-build
 
 help: ## Print this list.
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' Makefile | expand -t 12
@@ -25,6 +25,9 @@ gen-check: ## Fail when the committed stubs are stale.
 
 bench: ## Measure, and print the figures.
 	scripts/bench.sh
+
+soak: ## End the server at every step of a run, a thousand times; no run is lost, no effect comes twice.
+	scripts/soak.sh 56
 
 fuzz: ## Fuzz every decoder for ten minutes.
 	scripts/fuzz.sh 600

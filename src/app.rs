@@ -16,21 +16,26 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Environment},
+    config::{Config, Environment, StoreKind},
     domain::fault::Fault,
-    provider::registry::BuildError,
+    provider::{Providers, registry::BuildError},
     rpc::{self, Backend, Intake, Peer, Phases, TlsError},
     run::{
         Ports, Runs,
         port::{Clock, Models, Store},
     },
-    store::memory::Memory,
+    store::{memory::Memory, sqlite::Sqlite},
     toolhost::Hub,
 };
 
 pub use clock::WallClock;
 pub use provider::check_providers;
 pub use serve::serve;
+
+// For the command line, which knows no store.
+pub use crate::store::sqlite::{
+    ExportError, OpenError, check as check_store, export as export_store, vacuum as vacuum_store,
+};
 
 /// The server cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +63,15 @@ pub enum AppError {
     /// Nobody has this name.
     #[error(transparent)]
     Unknown(#[from] Fault),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The store does not say which runs an earlier process has left.
+    #[error("runs of an earlier process cannot be taken over: {0}")]
+    Recovery(Fault),
+    /// Nothing says where the store is.
+    #[error("store.data_dir is not set, and neither XDG_DATA_HOME nor HOME says where it is")]
+    NoDirectory,
     /// A file of the configuration cannot be read.
     #[error("cannot read {path}: {error}")]
     File {
@@ -94,22 +108,47 @@ pub struct World {
 }
 
 impl World {
-    /// The world that the configuration describes.
+    /// The world that the configuration describes. Opening a store on the disk waits for the disk.
+    ///
+    /// # Errors
+    /// When providers are configured in a way that cannot work, or the store cannot be opened.
+    pub fn configured(config: &Config, environment: &Environment) -> Result<Self, AppError> {
+        let clock: Arc<dyn Clock> = Arc::new(WallClock::default());
+        let providers = provider::build(config, environment)?;
+        let store = open_store(config, &clock)?;
+        Ok(Self::of(providers, store, clock))
+    }
+
+    /// The same world with a store that forgets: for a server that lives as long as one command.
     ///
     /// # Errors
     /// When providers are configured in a way that cannot work.
-    pub fn configured(config: &Config, environment: &Environment) -> Result<Self, AppError> {
-        let clock = Arc::new(WallClock::default());
+    pub fn passing(config: &Config, environment: &Environment) -> Result<Self, AppError> {
+        let clock: Arc<dyn Clock> = Arc::new(WallClock::default());
         let providers = provider::build(config, environment)?;
+        let store = Memory::new(settings::memory(config), Arc::clone(&clock));
+        Ok(Self::of(providers, Arc::new(store), clock))
+    }
+
+    fn of(providers: Providers, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         providers.log_missing();
-        Ok(Self {
+        Self {
             models: Arc::new(providers),
-            store: Arc::new(Memory::new(
-                settings::memory(),
-                Arc::clone(&clock) as Arc<dyn Clock>,
-            )),
+            store,
             clock,
-        })
+        }
+    }
+}
+
+fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Store>, AppError> {
+    let clock = Arc::clone(clock);
+    match (config.store.kind, &config.store.data_dir) {
+        (StoreKind::Memory, _) => Ok(Arc::new(Memory::new(settings::memory(config), clock))),
+        (StoreKind::Sqlite, Some(directory)) => {
+            let store = Sqlite::open(directory, settings::sqlite(config), clock)?;
+            Ok(Arc::new(store))
+        }
+        (StoreKind::Sqlite, None) => Err(AppError::NoDirectory),
     }
 }
 
@@ -153,8 +192,14 @@ impl App {
             connections.clone(),
             phases.clone(),
         );
+        let server = server.await?;
+        // Before anybody can ask for one of them.
+        let taken_over = runs.recover().await.map_err(AppError::Recovery)?;
+        if taken_over > 0 {
+            tracing::info!(runs = taken_over, "runs of an earlier process go on");
+        }
         Ok(Self {
-            server: server.await?,
+            server,
             runs,
             hub,
             phases,

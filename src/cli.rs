@@ -1,7 +1,7 @@
-//! The command line: `runwire complete`, `chat`, `run`, `models`, `providers`, `runs`, `health`, `config`, `token`; `serve` is
-//! started by `main`.
+//! The command line: `runwire complete`, `chat`, `run`, `models`, `providers`, `runs`, `health`, `config`, `token`,
+//! `store`; `serve` is started by `main`.
 //!
-//! Every command talks to a server, over the network (`--server`) or in this process, through
+//! Every command that needs one talks to a server, over the network (`--server`) or in this process, through
 //! [`crate::client`]. Answers go to standard output as they come; everything else, errors too, to
 //! standard error. Exit codes: 0 done, 1 failed, 64 wrong usage or configuration, 130 interrupted.
 
@@ -16,6 +16,7 @@ mod output;
 mod providers;
 mod run;
 mod runs;
+mod store;
 mod target;
 mod token;
 
@@ -24,7 +25,7 @@ use std::{ffi::OsString, fmt, process::ExitCode};
 pub use args::{
     Args, ChatArgs, Command, Common, CompleteArgs, ConfigArgs, ConfigCommand, Generation,
     HealthArgs, ModelsArgs, ProvidersArgs, ProvidersCommand, RunArgs, RunsArgs, RunsCommand,
-    ServeArgs, TokenArgs, TokenCommand,
+    ServeArgs, StoreArgs, StoreCommand, StorePlace, TokenArgs, TokenCommand,
 };
 use clap::Parser as _;
 pub use target::{Local, LocalServer};
@@ -79,6 +80,7 @@ async fn perform(command: Command, environment: Environment, local: Local) -> Re
         Command::Health(command) => Box::pin(health::health(command, environment)).await,
         Command::Config(command) => config::config(command, environment),
         Command::Token(command) => token::token(command),
+        Command::Store(command) => store::store(command, environment),
     }
 }
 

@@ -191,11 +191,17 @@ section! {
 section! {
     /// Where runs are kept.
     pub Store {
-        /// The kind of store: `memory`.
-        kind: StoreKind = StoreKind::Memory,
-        /// The directory of everything that the server keeps. Unset: `$XDG_DATA_HOME/runwire`, else
-        /// `~/.local/share/runwire`. Also `--data-dir`.
+        /// The kind of store: `sqlite`, a database in `data_dir`, with which runs go on when the server begins
+        /// anew; or `memory`, which ends with the server.
+        kind: StoreKind = StoreKind::Sqlite,
+        /// The directory of everything that the server keeps; one server's alone. Unset:
+        /// `$XDG_DATA_HOME/runwire`, else `~/.local/share/runwire`. Also `--data-dir`.
         data_dir: Option<PathBuf> = None,
+        /// How long a finished run is kept. Unset: `720h` on the disk, `24h` in memory.
+        retention: Option<Duration> = None,
+        /// Most bytes of a tenant's finished runs; those that ended first are dropped for new ones. Unset:
+        /// `16GiB` on the disk, `512MiB` in memory.
+        max_finished: Option<Size> = None,
     }
 }
 

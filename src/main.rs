@@ -7,6 +7,7 @@ use runwire::{
     app::{self, App, World},
     cli::{self, Command, EXIT_USAGE, LocalServer, ServeArgs},
     config::{Config, Environment, Layers},
+    run::fail as fail_point,
     telemetry,
 };
 use tokio_util::task::TaskTracker;
@@ -56,11 +57,11 @@ async fn serve(args: &ServeArgs, environment: Environment) -> ExitCode {
     if let Err(error) = telemetry::init(&config.log) {
         return fail(&error, EXIT_USAGE);
     }
-    if let Some(folder) = &config.store.data_dir
-        && let Err(error) = std::fs::create_dir_all(folder)
+    if let Some(place) = layers.environment.get("RUNWIRE_FAIL_POINT")
+        && !fail_point::arm(place)
     {
-        // The store in memory keeps nothing there.
-        tracing::warn!(folder = %folder.display(), %error, "no data directory");
+        let why = "RUNWIRE_FAIL_POINT: no such place in this build";
+        return fail(&why, EXIT_USAGE);
     }
     match app::serve(&config, &layers.environment).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,7 +75,7 @@ fn local(
     environment: Environment,
 ) -> BoxFuture<'static, Result<LocalServer, String>> {
     Box::pin(async move {
-        let world = World::configured(&config, &environment).map_err(|error| error.to_string())?;
+        let world = World::passing(&config, &environment).map_err(|error| error.to_string())?;
         let app = App::build(&config, world).await;
         let app = Arc::new(app.map_err(|error| error.to_string())?);
         let (io, served) = tokio::io::duplex(PIPE_BYTES);

@@ -14,6 +14,7 @@
 //! small task for each live run. [`log`] numbers and stores the facts, and shows them to [`watch`]ers.
 
 mod driver;
+pub mod fail;
 pub mod generate;
 pub(crate) mod lock;
 pub mod log;

@@ -10,15 +10,33 @@ use crate::{
         TlsError, tls_config,
     },
     run::{self, port::RetryPolicy},
-    store::memory,
+    store::{memory, sqlite},
     toolhost,
 };
 
 /// Most calls that have ended and are still read for their caller's half-close.
 const MAX_LINGERING: usize = 16_384;
 
-pub(super) fn memory() -> memory::Settings {
-    memory::Settings::default()
+pub(super) fn memory(config: &Config) -> memory::Settings {
+    let (store, default) = (&config.store, memory::Settings::default());
+    memory::Settings {
+        retention: store.retention.unwrap_or(default.retention),
+        max_finished_bytes: store
+            .max_finished
+            .map_or(default.max_finished_bytes, Size::bytes),
+        ..default
+    }
+}
+
+pub(super) fn sqlite(config: &Config) -> sqlite::Settings {
+    let (store, default) = (&config.store, sqlite::Settings::default());
+    sqlite::Settings {
+        retention: store.retention.unwrap_or(default.retention),
+        max_finished_bytes: store
+            .max_finished
+            .map_or(default.max_finished_bytes, Size::bytes),
+        ..default
+    }
 }
 
 pub(super) fn hub(config: &Config) -> toolhost::Settings {

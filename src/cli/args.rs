@@ -38,6 +38,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Make a bearer token
     Token(TokenArgs),
+    /// Check, shrink or write out what a server has stored; no server may have it open
+    Store(StoreArgs),
 }
 
 /// Arguments of `serve`.
@@ -351,6 +353,35 @@ pub enum TokenCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Arguments of `store`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct StoreArgs {
+    #[command(subcommand)]
+    pub(super) command: StoreCommand,
+}
+
+/// What to do with a store.
+#[derive(Clone, Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Read everything, and say what is wrong with it
+    Check(StorePlace),
+    /// Give the room of dropped runs back to the disk
+    Vacuum(StorePlace),
+    /// Write every run's events, one JSON object a line
+    Export(StorePlace),
+}
+
+/// Where a store is.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct StorePlace {
+    /// Configuration file of the server (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Directory of everything that the server keeps
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<String>,
 }
 
 #[cfg(test)]

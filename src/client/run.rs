@@ -142,9 +142,9 @@ impl Client {
                 Err(status) => Error::from(status),
             };
             failed += 1;
-            // Only the code that promises that nothing was done, or that doing it twice is harmless.
+            // Doing any of this twice is harmless: a creation has its request id.
             let wait = self.backoff.wait(failed, &error);
-            match wait.filter(|_| error.code == tonic::Code::Unavailable) {
+            match wait.filter(|_| error.is_transient()) {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return Err(error),
             }

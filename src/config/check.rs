@@ -9,6 +9,7 @@ use crate::{domain::model::ModelRef, provider::fetching::Network};
 pub(super) fn check(config: &Config, reading: &mut Reading) {
     server(config, reading);
     auth(config, reading);
+    store(config, reading);
     for (name, provider) in &config.providers {
         check_provider(name, provider, reading);
     }
@@ -101,6 +102,13 @@ fn auth(config: &Config, reading: &mut Reading) {
         for (key, message) in grant.principal(name).err().unwrap_or_default() {
             reading.report_at(&format!("auth.principals.{name}.{key}"), message);
         }
+    }
+}
+
+fn store(config: &Config, reading: &mut Reading) {
+    let store = &config.store;
+    if store.max_finished.is_some_and(|size| size.0 == 0) {
+        reading.report_at("store.max_finished", "is zero, which keeps nothing");
     }
 }
 

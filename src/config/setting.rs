@@ -108,9 +108,11 @@ choice! {
 
 choice! {
     /// Where runs are kept.
-    StoreKind, "one of \"memory\"" {
+    StoreKind, "one of \"memory\", \"sqlite\"" {
         /// In memory: gone when the server ends.
         Memory = "memory",
+        /// On the disk: goes on when the server begins anew.
+        Sqlite = "sqlite",
     }
 }
 

@@ -100,7 +100,7 @@ fn every_bad_value_is_named_with_its_line() {
         ),
         (
             "[store]\nkind = 'mysql'",
-            "runwire.toml:2: store.kind: \"mysql\" is not one of \"memory\"",
+            "runwire.toml:2: store.kind: \"mysql\" is not one of \"memory\", \"sqlite\"",
         ),
         (
             "[log]\nformat = 'xml'",
@@ -237,7 +237,7 @@ fn all_problems_come_at_once_whatever_layer_they_are_in() {
              connection_window, max_concurrent_streams, max_connections, max_header_list, max_request, \
              max_message, max_response, handshake_timeout, first_message_timeout, keepalive_interval, \
              keepalive_timeout, heartbeat, half_close_timeout, drain, tls",
-            "runwire.toml:5: store.kind: \"disk\" is not one of \"memory\"",
+            "runwire.toml:5: store.kind: \"disk\" is not one of \"memory\", \"sqlite\"",
             "RUNWIRE__RUNS__MAX_TURNS: runs.max_turns: is a whole number from 0 to 4294967295",
             "RUNWIRE__LOG__FORMATS: log.formats: unknown key; known here: format, filter",
         ]

@@ -14,6 +14,7 @@ use super::{
     model::{FinishReason, ModelRef, Usage},
     run::Run,
     time::Timestamp,
+    tool::ToolSpec,
 };
 
 /// An entry of a run's log that is kept. What is stored is a promise: variants and fields are added,
@@ -107,6 +108,20 @@ pub struct ToolCallUpdate {
     pub result: Option<Arc<ToolResult>>,
     /// In [`CallState::Failed`] and [`CallState::Cancelled`].
     pub error: Option<Fault>,
+    /// With the first update of a call that will be delivered: what a later life of the run needs to
+    /// deliver it again. Nobody is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Arc<CallPlan>>,
+}
+
+/// Where a call goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallPlan {
+    /// Which of the agent's bindings, from 0.
+    pub binding: usize,
+    /// The definition that the model saw, when it is not the agent's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Arc<ToolSpec>>,
 }
 
 /// An entry of a run's log that is not kept: for display while it lasts.

@@ -30,6 +30,16 @@ macro_rules! minted_id {
             pub const fn from_u128(number: u128) -> Self {
                 Self(Uuid::from_u128(number))
             }
+
+            /// The id's 16 bytes, which sort as the id does.
+            pub const fn to_bytes(self) -> [u8; 16] {
+                self.0.into_bytes()
+            }
+
+            /// The id of these bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
         }
 
         impl fmt::Display for $name {
@@ -163,6 +173,12 @@ impl CallId {
 }
 
 impl MessageId {
+    /// The id of a message that a run's model makes, by its number in the run: whoever knows how many
+    /// came before it knows the id, whether or not the message ever came to its end.
+    pub fn of_run(run_id: RunId, number: u64) -> Self {
+        Self(format!("msg_{}_{number}", run_id.0.simple()).into())
+    }
+
     /// Mints a new id. Call it from the shell only.
     pub fn mint() -> Self {
         Self(format!("msg_{}", Uuid::now_v7().simple()).into())

@@ -1,5 +1,7 @@
 //! What a conversation is made of.
 
+mod base64_text;
+
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
@@ -141,7 +143,7 @@ pub struct Media {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum MediaSource {
     /// Here.
-    Inline(Bytes),
+    Inline(#[serde(with = "base64_text")] Bytes),
     /// At a URI that the provider fetches, or the server for it where its operator allows that.
     Uri(String),
 }
@@ -246,6 +248,7 @@ pub struct ProviderState {
     /// The protocol family, such as `openai`.
     pub family: Arc<str>,
     /// The family's own text.
+    #[serde(with = "base64_text")]
     pub data: Bytes,
 }
 

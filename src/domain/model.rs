@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{json::JsonText, tool::ToolName};
 
-/// A model's full name: `provider:model`, split at the first colon (`ollama:llama3.2:1b`).
+/// A model's full name: `provider:model`, split at the first colon (`ollama:llama3.2:1b`). Stored as that
+/// text, so that it can be a key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct ModelRef {
     /// The provider, as it is named in the configuration.
     pub provider: String,
@@ -29,6 +31,25 @@ impl ModelRef {
 impl fmt::Display for ModelRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.provider, self.model)
+    }
+}
+
+impl From<ModelRef> for String {
+    fn from(model: ModelRef) -> Self {
+        model.to_string()
+    }
+}
+
+impl TryFrom<String> for ModelRef {
+    type Error = &'static str;
+
+    /// Reads what was stored: the name of a model that a provider has left empty, too.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let (provider, model) = text.split_once(':').ok_or("a model's name has a colon")?;
+        Ok(Self {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+        })
     }
 }
 

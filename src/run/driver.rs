@@ -18,6 +18,7 @@ use tracing::{error, info};
 
 use super::{
     Ports, Settings,
+    fail::{self, Point},
     generate::{OnBreak, Plan, generate},
     log::Log,
     machine::{Effect, Input, Machine},
@@ -38,6 +39,24 @@ use crate::domain::{
 pub(super) struct Shared {
     pub(super) ports: Ports,
     pub(super) settings: Arc<Settings>,
+}
+
+/// What a driver begins with.
+pub(super) struct Start {
+    pub(super) machine: Machine,
+    /// What the machine is fed first.
+    pub(super) first: Input,
+    /// The number of the model's next message.
+    pub(super) messages: u64,
+}
+
+/// How a run's task ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The run has ended.
+    Over,
+    /// The store does not take its facts: it is as its log says, and can go on from there.
+    Suspended,
 }
 
 /// One live run.
@@ -69,13 +88,17 @@ impl Driver {
         spec: Arc<RunSpec>,
         log: Arc<Log>,
         mailbox: (Inbox, intake::Mailbox),
+        start: Start,
     ) -> Self {
         let run = log.run();
         let (inbox, receiver) = mailbox;
+        let numbers = (run.id, start.messages);
+        let mut intake = Intake::new(receiver, shared.settings.mailbox, numbers);
+        intake.push(start.first);
         Self {
             tenant: run.tenant.clone(),
-            machine: Machine::new(Arc::clone(&spec), run, Arc::clone(&shared.settings)),
-            intake: Intake::new(receiver, shared.settings.mailbox),
+            machine: start.machine,
+            intake,
             shared,
             spec,
             log,
@@ -84,20 +107,27 @@ impl Driver {
         }
     }
 
-    /// Drives the run to its end, then drops its place among the live runs. Whatever happens in here, a
-    /// panic included, ends this run and nothing else.
-    pub(super) async fn drive<P>(mut self, place: P) {
+    /// Drives the run as far as it comes; [`Driver::close`] it then. Whatever happens in here, a panic
+    /// included, ends this run and nothing else.
+    pub(super) async fn drive(&mut self) -> End {
         match AssertUnwindSafe(self.run()).catch_unwind().await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => End::Over,
             Ok(Err(fault)) => self.give_up(&fault),
             Err(_panic) => Box::pin(self.crash()).await,
         }
-        drop(place);
-        self.close();
+    }
+
+    /// Whose run it is.
+    pub(super) const fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// The newest event of its log.
+    pub(super) fn head(&self) -> u64 {
+        self.log.head()
     }
 
     async fn run(&mut self) -> Result<(), Fault> {
-        self.intake.push(Input::Begin);
         loop {
             while let Some(inputs) = self.intake.take() {
                 self.settle(inputs).await?;
@@ -121,13 +151,21 @@ impl Driver {
             self.step(now, input, slip, &mut batch);
         }
         if !batch.facts.is_empty() {
+            fail::pass(Point::BeforeCommit);
             self.commit(now, batch.facts).await?;
+            fail::pass(Point::AfterCommit);
         }
-        for (slip, disposition) in batch.receipts {
-            slip.answer(disposition);
+        if !batch.receipts.is_empty() {
+            for (slip, disposition) in batch.receipts {
+                slip.answer(disposition);
+            }
+            fail::pass(Point::AfterReceipts);
         }
-        for effect in batch.effects {
-            self.perform(effect);
+        if !batch.effects.is_empty() {
+            for effect in batch.effects {
+                self.perform(effect);
+            }
+            fail::pass(Point::AfterEffects);
         }
         Ok(())
     }
@@ -209,21 +247,22 @@ impl Driver {
     // === endings that the machine does not decide ===
 
     /// The store does not take the run's facts: nobody can be told anything more that would last.
-    fn give_up(&mut self, fault: &Fault) {
-        error!(run.id = %self.inbox.run_id(), reason = %fault.reason, "a run is lost to its store");
+    fn give_up(&mut self, fault: &Fault) -> End {
+        error!(run.id = %self.inbox.run_id(), reason = %fault.reason, "a run is set aside: its store fails");
         self.abandon_calls();
         self.intake.drop_model();
         self.log.lose(fault.clone());
+        End::Suspended
     }
 
     /// A defect ended the run's task.
-    async fn crash(&mut self) {
+    async fn crash(&mut self) -> End {
         error!(run.id = %self.inbox.run_id(), "a run's task has panicked");
         self.intake.drop_model();
         let fault = Fault::new(Reason::Internal, "a defect of the server ended the run");
         let ending = AssertUnwindSafe(self.end_crashed(fault.clone())).catch_unwind();
         match ending.await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => End::Over,
             Ok(Err(_)) | Err(_) => self.give_up(&fault),
         }
     }
@@ -252,16 +291,19 @@ impl Driver {
     }
 
     /// Answers what is still in the mailbox, and forgets the run.
-    fn close(&mut self) {
+    pub(super) fn close(mut self, end: End) {
         let run = self.log.run();
-        info!(
-            run.id = %run.id,
-            run.state = ?run.state,
-            run.turns = run.turn_count,
-            reason = run.error.as_ref().map(|error| error.reason.name()),
-            "run ended"
-        );
         self.shared.ports.tools.forget_run(run.id);
+        match end {
+            End::Suspended => return,
+            End::Over => info!(
+                run.id = %run.id,
+                run.state = ?run.state,
+                run.turns = run.turn_count,
+                reason = run.error.as_ref().map(|error| error.reason.name()),
+                "run ended"
+            ),
+        }
         if !self.machine.is_over() {
             return;
         }

@@ -66,15 +66,36 @@ impl Log {
         tenant: Tenant,
         run: Arc<Run>,
     ) -> Arc<Self> {
-        let live = watches.of_tenant(&tenant);
         let run_id = run.id;
+        Self::open(store, watches, (tenant, run_id), Book::new(run))
+    }
+
+    /// The log of a run that the store already has from an earlier life, in which these calls were under
+    /// way.
+    pub fn restored(
+        store: Arc<dyn Store>,
+        watches: &Arc<Watches>,
+        run: Arc<Run>,
+        calls: Vec<Arc<ToolCallUpdate>>,
+    ) -> Arc<Self> {
+        let whose = (run.tenant.clone(), run.id);
+        Self::open(store, watches, whose, Book::restored(run, calls))
+    }
+
+    fn open(
+        store: Arc<dyn Store>,
+        watches: &Arc<Watches>,
+        (tenant, run_id): (Tenant, RunId),
+        book: Book,
+    ) -> Arc<Self> {
+        let live = watches.of_tenant(&tenant);
         let log = Arc::new(Self {
             store,
             live: Arc::clone(&live),
             tenant,
             run_id,
             inner: Lock::new(Inner {
-                book: Book::new(run),
+                book,
                 watches: 0,
                 full_watches: 0,
                 ears: Vec::new(),

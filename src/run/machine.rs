@@ -19,6 +19,7 @@
 mod call;
 mod effect;
 mod ending;
+mod history;
 mod settled;
 mod trouble;
 mod turn;
@@ -31,6 +32,7 @@ use std::{collections::HashMap, mem, sync::Arc};
 
 use call::Call;
 pub use effect::{Answered, Effect, Input, News, Step};
+pub use history::History;
 pub(in crate::run) use settled::Settled;
 use world::{Cx, Out, World};
 
@@ -121,18 +123,25 @@ impl Machine {
     /// Takes an input. An input that comes too late for what the run is doing changes nothing.
     pub fn step(&mut self, now: Timestamp, input: Input) -> Step {
         let receipt = self.take(now, input);
-        let due = self.out.flush_at.is_some_and(|at| at <= now);
-        let facts = if mem::take(&mut self.out.urgent) || due {
-            self.out.flush_at = None;
-            mem::take(&mut self.out.facts)
-        } else {
-            Vec::new()
-        };
+        let facts = self.facts_to_store(now);
         Step {
             facts,
             effects: mem::take(&mut self.out.effects),
             receipt,
         }
+    }
+
+    /// The facts that something waits for, with those that ride along. The facts of an answer wait for the
+    /// verdict on its calls, so that the log never has the one without the other.
+    fn facts_to_store(&mut self, now: Timestamp) -> Vec<Fact> {
+        let due = self.out.flush_at.is_some_and(|at| at <= now);
+        let is_checking = matches!(self.stage, Stage::Checking { .. });
+        if is_checking || !(self.out.urgent || due) {
+            return Vec::new();
+        }
+        self.out.urgent = false;
+        self.out.flush_at = None;
+        mem::take(&mut self.out.facts)
     }
 
     /// When [`Input::Tick`] is due.
@@ -181,11 +190,27 @@ impl Machine {
         }
     }
 
+    /// What a run knows that its next steps depend on, and that is not of its present stage.
+    #[cfg(test)]
+    fn remembered(&self) -> impl std::fmt::Debug {
+        let mut settled: Vec<_> = self.settled.iter().collect();
+        settled.sort_by_key(|(call_id, _)| call_id.as_str());
+        let settled = format!("{settled:?}");
+        (
+            Arc::clone(&self.run),
+            self.conversation.clone(),
+            self.options.tool_choice.clone(),
+            settled,
+            self.call_count,
+        )
+    }
+
     fn take(&mut self, now: Timestamp, input: Input) -> Option<Disposition> {
         match input {
             Input::Call { delivery, news } => return self.hear(now, &delivery, news),
             Input::Cancel { reason } => return Some(self.cancel(now, reason)),
             Input::Begin => self.begin(now),
+            Input::Resume { message_id, end } => self.resume(now, message_id, end),
             Input::Tick => self.tick(now),
             Input::Offered(offers) => self.offered(offers),
             Input::Missing { binding } => self.missing(now, binding),

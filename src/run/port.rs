@@ -274,13 +274,13 @@ pub enum StoreError {
     /// No such run in this tenant.
     #[error("no such run")]
     NotFound,
-    /// It cannot be read or written now.
+    /// It cannot be read or written now. The text says why in words that anybody may read.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
 }
 
 impl From<StoreError> for Fault {
-    /// What a caller is told. What the store itself says is for the server's log.
+    /// What a caller is told.
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict { expected, found } => {
@@ -296,9 +296,9 @@ impl From<StoreError> for Fault {
                 Self::new(Reason::Internal, "the head of the thread has moved")
             }
             StoreError::NotFound => Self::new(Reason::RunNotFound, "no such run"),
-            StoreError::Unavailable(_) => {
-                Self::new(Reason::StoreUnavailable, "the store is unavailable")
-                    .retry_after(Duration::from_secs(1))
+            StoreError::Unavailable(why) => {
+                let message = format!("the store is unavailable: {why}");
+                Self::new(Reason::StoreUnavailable, message).retry_after(Duration::from_secs(1))
             }
         }
     }
@@ -372,7 +372,19 @@ pub struct FeedEntry {
     pub event: Arc<Event>,
 }
 
-/// Where runs are kept. Everything is keyed by tenant; nothing is found across tenants.
+/// A run that an earlier process has left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Which.
+    pub run_id: RunId,
+    /// How often it was claimed since its log last grew, this time included.
+    pub claims: u32,
+}
+
+/// Where runs are kept. Everything is keyed by tenant; nothing is found across tenants but by
+/// [`Store::claim`], which is for the server itself.
 ///
 /// A future that completes with `Ok` has made its change as durable as the store can: nothing is told
 /// to anybody before.
@@ -419,6 +431,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Which run a tool call belongs to.
     fn run_of_call(&self, tenant: &Tenant, call_id: &CallId) -> StoreFuture<'_, Option<RunId>>;
+
+    /// The next runs of any tenant that have not ended, by id, at most `limit`: what an earlier process has
+    /// left. Counts for each that it was claimed once more. A store that forgets has none.
+    fn claim(&self, _after: Option<RunId>, _limit: usize) -> StoreFuture<'_, Vec<Claimed>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// Moves a thread's head from one run to another, if it still is where the caller thinks.
     fn move_head(

@@ -8,12 +8,13 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use creation::{Launch, digest, first_state, may_use_tools};
+use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -23,7 +24,7 @@ use super::{
     lock::Lock,
     log::Log,
     machine::Settled,
-    port::{Inbox, NewRun, ReceiptSlip, RunFilter, RunInput},
+    port::{Claimed, Inbox, NewRun, ReceiptSlip, RunFilter, RunInput},
     watch::{Detail, Feed, From, Watch, WatchMany, Watches},
 };
 use crate::domain::{
@@ -46,7 +47,7 @@ pub struct Runs {
     live: Arc<Live>,
     tracker: TaskTracker,
     shutdown: CancellationToken,
-    draining: AtomicBool,
+    draining: CancellationToken,
 }
 
 /// The runs that have a driver.
@@ -90,7 +91,7 @@ impl Runs {
             live: Arc::default(),
             tracker,
             shutdown,
-            draining: AtomicBool::new(false),
+            draining: CancellationToken::new(),
         })
     }
 
@@ -107,7 +108,7 @@ impl Runs {
         request_id: Option<RequestId>,
         trace: Option<Trace>,
     ) -> Result<Arc<Run>, Fault> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.draining.is_cancelled() {
             let why = "the server is shutting down";
             return Err(Fault::new(Reason::ServerDraining, why));
         }
@@ -126,11 +127,7 @@ impl Runs {
             run,
             request,
         };
-        let launch = Launch {
-            shared: Arc::clone(&self.shared),
-            watches: Arc::clone(&self.watches),
-            place,
-        };
+        let launch = self.launch(place);
         let shutdown = self.shutdown.clone();
         self.tracker.spawn(async move {
             // Ends with the run, or with the server.
@@ -142,6 +139,66 @@ impl Runs {
             let why = "the server is shutting down";
             Err(Fault::new(Reason::ServerDraining, why))
         })
+    }
+
+    /// Takes over the runs that an earlier process has left, before anybody asks for one of them: each is
+    /// live when this returns, and goes on from its log. One whose log cannot be read now is tried again
+    /// later. Returns how many there are.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`: the store does not even say which they are.
+    pub async fn recover(&self) -> Result<usize, Fault> {
+        let (mut after, mut count) = (None, 0);
+        loop {
+            let claimed = self.shared.ports.store.claim(after, PAGE).await?;
+            let Some(last) = claimed.last() else {
+                return Ok(count);
+            };
+            after = Some(last.run_id);
+            count += claimed.len();
+            join_all(claimed.into_iter().map(|claimed| self.take_over(claimed))).await;
+        }
+    }
+
+    async fn take_over(&self, claimed: Claimed) {
+        let Claimed {
+            tenant,
+            run_id,
+            claims,
+        } = claimed;
+        // What was accepted is not refused now, however much there is.
+        self.live.count.fetch_add(1, Ordering::Relaxed);
+        let launch = self.launch(Place {
+            live: Arc::clone(&self.live),
+            run_id,
+        });
+        let end = (claims > self.shared.settings.max_claims).then(|| {
+            let why = "the server has ended again and again when it took this run over";
+            Fault::new(Reason::Internal, why)
+        });
+        let driver = match launch.load(&tenant, end).await {
+            Ok(Some(driver)) => Some(driver),
+            Ok(None) => return,
+            Err(fault) => {
+                tracing::error!(run.id = %run_id, reason = %fault.reason, "a run cannot be taken over as yet");
+                None
+            }
+        };
+        let shutdown = self.shutdown.clone();
+        self.tracker.spawn(async move {
+            shutdown
+                .run_until_cancelled(launch.go_on(driver, tenant))
+                .await;
+        });
+    }
+
+    fn launch(&self, place: Place) -> Launch {
+        Launch {
+            shared: Arc::clone(&self.shared),
+            watches: Arc::clone(&self.watches),
+            place,
+            draining: self.draining.clone(),
+        }
     }
 
     /// A run.
@@ -194,7 +251,7 @@ impl Runs {
         run_id: RunId,
         reason: String,
     ) -> Result<Arc<Run>, Fault> {
-        let mut lost = false;
+        let mut lost = true;
         if let Some(inbox) = self.of_live(tenant, run_id, |entry| entry.inbox.clone()) {
             let (slip, stored) = oneshot::channel();
             let slip = ReceiptSlip::new(move |disposition| {
@@ -208,7 +265,7 @@ impl Runs {
         }
         let run = self.get(tenant, run_id).await?;
         if lost && !run.state.is_terminal() {
-            let why = "the run was lost before its cancellation was stored";
+            let why = "the run waits for its store, which has no word of the cancellation";
             return Err(Fault::new(Reason::StoreUnavailable, why));
         }
         Ok(run)
@@ -218,10 +275,15 @@ impl Runs {
     /// at all, [`Runs::get`] says.
     ///
     /// # Errors
-    /// `RUN_FINISHED`.
+    /// `RUN_FINISHED`; `STORE_UNAVAILABLE` when it waits for its store.
     pub fn inbox(&self, tenant: &Tenant, run_id: RunId) -> Result<Inbox, Fault> {
-        self.of_live(tenant, run_id, |entry| entry.inbox.clone())
-            .ok_or_else(|| Fault::new(Reason::RunFinished, "the run has ended"))
+        let found = self.of_live(tenant, run_id, |entry| {
+            entry
+                .log
+                .lost()
+                .map_or_else(|| Ok(entry.inbox.clone()), Err)
+        });
+        found.unwrap_or_else(|| Err(Fault::new(Reason::RunFinished, "the run has ended")))
     }
 
     /// What to answer to a report on a delivery that no run waits for any more.
@@ -299,7 +361,7 @@ impl Runs {
 
     /// Creates no more runs. Those that live go on.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.cancel();
     }
 
     /// How many runs are live.

@@ -161,6 +161,7 @@ pub(crate) fn update(id: &str, state: CallState) -> Arc<ToolCallUpdate> {
         host_id: None,
         result: None,
         error: None,
+        plan: None,
     })
 }
 

@@ -51,6 +51,13 @@ pub struct Settings {
     pub lazy_commit: Duration,
     /// How long one append to the store may take.
     pub store_timeout: Duration,
+    /// The wait before a run that its store has failed is tried again; each further one is twice as long.
+    pub resume_base_delay: Duration,
+    /// The longest such wait.
+    pub resume_max_delay: Duration,
+    /// Most times in a row that a run is taken over from a process that has ended while the run did nothing:
+    /// then it is taken for the cause, and ends.
+    pub max_claims: u32,
     /// Inputs that a run's mailbox holds; senders wait for room.
     pub mailbox: usize,
     /// Most live runs of the server; more are refused with `SERVER_OVERLOADED`.
@@ -80,6 +87,9 @@ impl Default for Settings {
             max_result_bytes: 1024 * 1024,
             lazy_commit: Duration::from_millis(20),
             store_timeout: Duration::from_secs(30),
+            resume_base_delay: Duration::from_secs(1),
+            resume_max_delay: Duration::from_secs(30),
+            max_claims: 3,
             mailbox: 32,
             max_live_runs: 100_000,
             retry: RetryPolicy::default(),
@@ -94,6 +104,14 @@ impl Settings {
         self.redelivery_base_delay
             .saturating_mul(factor)
             .min(self.redelivery_max_delay)
+    }
+
+    /// The wait before a suspended run is tried again, after so many earlier waits.
+    pub(super) fn resume_delay(&self, earlier: u32) -> Duration {
+        let factor = 1_u32.checked_shl(earlier).unwrap_or(u32::MAX);
+        self.resume_base_delay
+            .saturating_mul(factor)
+            .min(self.resume_max_delay)
     }
 
     /// What a run may have of what its caller asks for.

@@ -27,6 +27,7 @@ mod logs;
 mod misbehaving;
 mod program;
 mod providers;
+mod recovery;
 mod standard;
 mod streams;
 mod tenancy;

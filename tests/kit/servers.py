@@ -78,8 +78,9 @@ class Server:
     def start(cls, config: str) -> Server:
         file = Path(tempfile.mkdtemp(prefix="runwire-kit-")) / "runwire.toml"
         file.write_text(config)
+        arguments = ["--config", str(file), "--data-dir", str(file.parent / "data")]
         process = subprocess.Popen(
-            [os.environ["RUNWIRE_BIN"], "serve", "--config", str(file), "--listen", "127.0.0.1:0"],
+            [os.environ["RUNWIRE_BIN"], "serve", *arguments, "--listen", "127.0.0.1:0"],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "KIT_KEY": "sk-kit-0123456789abcdef"},

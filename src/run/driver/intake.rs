@@ -18,7 +18,7 @@ use crate::{
     domain::{
         completion::ModelEvent,
         fault::{Fault, Reason},
-        id::MessageId,
+        id::{MessageId, RunId},
         principal::Tenant,
         time::Timestamp,
         tool::ToolBinding,
@@ -46,6 +46,9 @@ pub(super) struct Intake {
     model: Option<ModelStream>,
     /// The message in progress.
     message: Option<Message>,
+    run_id: RunId,
+    /// The number of the model's next message in the run.
+    number: u64,
     /// Set while a tool is missing.
     registration: Option<BoxFuture<'static, ()>>,
     /// Fires at the machine's deadline or earlier: a deadline that moves away leaves it alone.
@@ -58,13 +61,16 @@ struct Message {
 }
 
 impl Intake {
-    pub(super) fn new(mailbox: Mailbox, batch: usize) -> Self {
+    /// The intake of a run whose model's next message has this number.
+    pub(super) fn new(mailbox: Mailbox, batch: usize, (run_id, number): (RunId, u64)) -> Self {
         Self {
             mailbox,
             batch: batch.max(1),
             gathered: Vec::new(),
             model: None,
             message: None,
+            run_id,
+            number,
             registration: None,
             timer: None,
         }
@@ -82,14 +88,31 @@ impl Intake {
 
     /// Reads a model's answer from now on.
     pub(super) fn ask(&mut self, stream: ModelStream) {
-        self.message = None;
+        self.leave_message();
         self.model = Some(stream);
     }
 
     /// Drops the model's answer, which aborts the provider's request.
     pub(super) fn drop_model(&mut self) {
         self.model = None;
-        self.message = None;
+        self.leave_message();
+    }
+
+    /// The message in progress will not be completed. Its id is used again when nobody has seen it: the
+    /// log, which counts these numbers, has no word of it either.
+    fn leave_message(&mut self) {
+        if self.message.take().is_some_and(|message| message.shown) {
+            self.number += 1;
+        }
+    }
+
+    /// The message in progress, begun when there is none.
+    fn message(&mut self) -> &mut Message {
+        let (run_id, number) = (self.run_id, self.number);
+        self.message.get_or_insert_with(|| Message {
+            id: MessageId::of_run(run_id, number),
+            shown: false,
+        })
     }
 
     /// Looks the agent's tools up, and waits for the registrations to change while one is missing.
@@ -186,12 +209,13 @@ impl Intake {
     fn hear(&mut self, event: Result<ModelEvent, Fault>, log: &Log) -> bool {
         match event {
             Ok(ModelEvent::Started { model }) => {
-                let message_id = self.message.insert(Message::mint()).id.clone();
+                self.leave_message();
+                let message_id = self.message().id.clone();
                 self.push(Input::ModelStarted { model, message_id });
                 false
             }
             Ok(ModelEvent::Delta(delta)) => {
-                let message = self.message.get_or_insert_with(Message::mint);
+                let message = self.message();
                 let first = !mem::replace(&mut message.shown, true);
                 log.delta(&message.id, delta);
                 if first {
@@ -200,16 +224,18 @@ impl Intake {
                 false
             }
             Ok(ModelEvent::Discarded(fault)) => {
-                self.message = None;
+                self.leave_message();
                 self.push(Input::ModelDiscarded(fault));
                 true
             }
             Ok(ModelEvent::Finished(completion)) => {
-                let message = self.message.take().unwrap_or_else(Message::mint);
+                let message_id = self.message().id.clone();
+                self.message = None;
+                self.number += 1;
                 self.model = None;
                 self.push(Input::ModelFinished(Box::new(Answered {
                     completion: *completion,
-                    message_id: message.id,
+                    message_id,
                     results_id: MessageId::mint(),
                 })));
                 true
@@ -257,15 +283,6 @@ impl Intake {
             left.push(translate(*input));
         }
         left
-    }
-}
-
-impl Message {
-    fn mint() -> Self {
-        Self {
-            id: MessageId::mint(),
-            shown: false,
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs in a world of fakes under a paused clock: what the driver and the registry promise.
 
 mod fakes;
+mod recovery;
 
 use std::{
     collections::BTreeMap,
@@ -368,20 +369,6 @@ async fn a_panic_in_one_run_ends_that_run_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_the_store_loses_answers_no_receipt_and_leaves_its_place() {
-    let world = World::new();
-    world.script(&[&[Says::Done(&["pay"])]]);
-    world.does("pay", Does::Work(Duration::from_secs(1)));
-    world.start(spec()).await;
-    sleep(Duration::from_millis(500)).await;
-    *world.store.broken.lock() = true;
-    sleep(Duration::from_secs(2)).await;
-    assert_eq!(world.runs.live_count(), 0);
-    let kinds: Vec<_> = world.tools.receipts.lock().iter().map(|r| r.kind).collect();
-    assert_eq!(kinds, ["acceptance"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn whoever_watches_or_cancels_a_run_that_the_store_loses_is_told() {
     let world = World::new();
     world.script(&[&[Says::Wait(Duration::from_secs(1)), Says::Done(&[])]]);
@@ -399,16 +386,6 @@ async fn whoever_watches_or_cancels_a_run_that_the_store_loses_is_told() {
     }
     let fault = last.unwrap().unwrap_err();
     assert_eq!(fault.reason, Reason::StoreUnavailable);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_store_that_never_answers_is_given_up() {
-    let world = World::new();
-    world.script(&[&[Says::Wait(Duration::from_secs(1)), Says::Done(&[])]]);
-    world.start(spec()).await;
-    *world.store.delay.lock() = Duration::from_secs(100_000);
-    sleep(Duration::from_secs(40)).await;
-    assert_eq!(world.runs.live_count(), 0);
 }
 
 #[tokio::test(start_paused = true)]

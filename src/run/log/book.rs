@@ -20,6 +20,10 @@ use crate::{
     run::watch::{Batch, Detail, Seen, Snapshot},
 };
 
+/// Sequences that an earlier life of the run may have given out after its newest event, for what was never
+/// stored: far more than there is time for between two commits.
+const UNSTORED: u64 = 1 << 32;
+
 /// Events at hand; readers that are further behind ask the store.
 const TAIL_EVENTS: usize = 32;
 
@@ -75,6 +79,15 @@ impl Book {
             calls: Vec::new(),
             reports: Reports::default(),
         }
+    }
+
+    /// The log of a run whose earlier life has ended with these calls under way. No reader has seen what
+    /// comes now, however much of the earlier life it has seen.
+    pub(super) fn restored(run: Arc<Run>, calls: Vec<Arc<ToolCallUpdate>>) -> Self {
+        let mut book = Self::new(run);
+        book.next = book.next.saturating_add(UNSTORED);
+        book.calls = calls;
+        book
     }
 
     pub(super) fn run(&self) -> Arc<Run> {

@@ -5,17 +5,28 @@ mod news;
 
 use std::{sync::Arc, time::Duration};
 
-use super::{effect::Effect, trouble::Trouble, world::Cx};
-use crate::domain::{
-    call::{Delivery, StopReason},
-    event::{CallState, ToolCallUpdate},
-    fault::Fault,
-    id::HostId,
-    json::JsonText,
-    message::{ToolCall, ToolResult},
-    time::Timestamp,
-    tool::ToolSpec,
+use super::{
+    effect::Effect,
+    trouble::Trouble,
+    world::{Cx, World},
 };
+use crate::{
+    domain::{
+        call::{Delivery, StopReason},
+        event::{CallPlan, CallState, ToolCallUpdate},
+        fault::Fault,
+        id::HostId,
+        json::JsonText,
+        message::{ToolCall, ToolResult},
+        time::Timestamp,
+        tool::ToolSpec,
+    },
+    run::port::Offer,
+};
+
+/// Most deliveries in a row that the log does not know of. The next one is stored before it goes out, so
+/// that a later life of the run can number its own above all that an earlier one may have made.
+pub(super) const UNSTORED_ATTEMPTS: u32 = 16;
 
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +71,10 @@ pub(super) struct Call {
     phase: Phase,
     /// The newest delivery. The log learns of it with the next change of state.
     attempt: u32,
+    /// The newest delivery that the log knows of.
+    stored: u32,
+    /// Up to here an earlier life of the run may have made deliveries.
+    fence: u32,
     /// Deliveries that a host has accepted, or has reported on as if it had.
     begun: u32,
     /// Rejections in a row.
@@ -72,38 +87,63 @@ impl Call {
     /// A call that will be delivered.
     pub(super) fn planned(
         call: Arc<ToolCall>,
-        spec: Arc<ToolSpec>,
-        binding: usize,
+        offer: Offer,
         arguments: JsonText,
+        world: &World,
     ) -> Self {
-        Self::new(
-            call,
-            Some(Plan {
-                spec,
-                binding,
-                arguments,
-            }),
-        )
+        let own = world.attached_tool(offer.binding);
+        let stored = CallPlan {
+            binding: offer.binding,
+            tool: own.is_none().then(|| Arc::clone(&offer.spec)),
+        };
+        let plan = Plan {
+            spec: offer.spec,
+            binding: offer.binding,
+            arguments,
+        };
+        Self::new(unheard(call, Some(stored)), Some(plan))
     }
 
     /// A call that will never be delivered; [`Call::refuse`] it.
     pub(super) fn refused(call: Arc<ToolCall>) -> Self {
-        Self::new(call, None)
+        Self::new(unheard(call, None), None)
     }
 
-    fn new(call: Arc<ToolCall>, plan: Option<Plan>) -> Self {
+    /// A call as the log of an earlier life of the run has it, which a host has begun so often.
+    /// [`Call::resume`] it.
+    pub(super) fn recovered(
+        update: Arc<ToolCallUpdate>,
+        plan: Option<&CallPlan>,
+        begun: u32,
+        world: &World,
+    ) -> Self {
+        let plan = plan.and_then(|plan| {
+            let own = world.attached_tool(plan.binding);
+            Some(Plan {
+                spec: Arc::clone(plan.tool.as_ref().or(own)?),
+                binding: plan.binding,
+                arguments: update.call.arguments().ok()?,
+            })
+        });
+        let (attempt, is_done) = (update.attempt, update.state.is_terminal());
         Self {
-            update: Arc::new(ToolCallUpdate {
-                call,
-                state: CallState::Pending,
-                attempt: 0,
-                host_id: None,
-                result: None,
-                error: None,
-            }),
+            phase: if is_done { Phase::Done } else { Phase::Queued },
+            attempt,
+            stored: attempt,
+            fence: attempt.saturating_add(UNSTORED_ATTEMPTS),
+            begun,
+            ..Self::new(Arc::unwrap_or_clone(update), plan)
+        }
+    }
+
+    fn new(update: ToolCallUpdate, plan: Option<Plan>) -> Self {
+        Self {
+            update: Arc::new(update),
             plan,
             phase: Phase::Queued,
             attempt: 0,
+            stored: 0,
+            fence: 0,
             begun: 0,
             rejections: 0,
             accept_until: Timestamp::default(),
@@ -163,6 +203,29 @@ impl Call {
     pub(super) fn start(&mut self, cx: &mut Cx<'_>) {
         self.accept_until = cx.now + self.accept_timeout(cx);
         self.deliver(cx);
+    }
+
+    /// The run lives again. What had been accepted is lost with the life that it was accepted in: it is
+    /// delivered again where that is allowed, and otherwise its outcome is unknown. What had not been
+    /// accepted has not begun, and waits for its delivery.
+    pub(super) fn resume(&mut self, cx: &mut Cx<'_>) {
+        match self.update.state {
+            CallState::Pending if self.plan.is_none() => {
+                self.settle_trouble(&Trouble::Changed, cx);
+            }
+            CallState::Running if self.may_begin_again(cx) => {
+                self.change(CallState::Pending).host_id = None;
+                cx.fact(Arc::clone(&self.update));
+            }
+            CallState::Running if self.may_redeliver() => {
+                self.settle_trouble(&Trouble::HostLost, cx);
+            }
+            CallState::Running => self.settle_trouble(&Trouble::OutcomeUnknown, cx),
+            CallState::Pending
+            | CallState::Succeeded
+            | CallState::Failed
+            | CallState::Cancelled => {}
+        }
     }
 
     /// Ends a call that no host has.
@@ -251,7 +314,7 @@ impl Call {
         self.accept_until = resumes + self.accept_timeout(cx);
         if self.update.state == CallState::Running {
             self.change(CallState::Pending).host_id = None;
-            cx.fact(Arc::clone(&self.update));
+            self.store(cx);
         }
         self.again(wait, cx);
     }
@@ -276,11 +339,18 @@ impl Call {
     }
 
     fn deliver(&mut self, cx: &mut Cx<'_>) {
+        if self.plan.is_none() {
+            return;
+        }
+        self.attempt = self.attempt.max(self.fence).saturating_add(1);
+        self.phase = Phase::Seeking;
+        if self.attempt > self.stored.saturating_add(UNSTORED_ATTEMPTS) {
+            self.change(CallState::Pending);
+            self.store(cx);
+        }
         let Some(plan) = &self.plan else {
             return;
         };
-        self.attempt = self.attempt.saturating_add(1);
-        self.phase = Phase::Seeking;
         let assignment = cx.world.assignment(
             cx.now,
             self.delivery(),
@@ -332,7 +402,15 @@ impl Call {
         let update = Arc::make_mut(&mut self.update);
         update.state = state;
         update.attempt = self.attempt;
+        // The log has it from the first one.
+        update.plan = None;
         update
+    }
+
+    /// The change goes into the log before anything comes of it.
+    fn store(&mut self, cx: &mut Cx<'_>) {
+        self.stored = self.attempt;
+        cx.fact(Arc::clone(&self.update));
     }
 
     fn remember(&mut self, host_id: HostId) {
@@ -381,5 +459,18 @@ impl Call {
     fn progress_timeout(&self, cx: &Cx<'_>) -> Option<Duration> {
         let binding = self.plan.as_ref()?.binding;
         cx.world.progress_timeout(binding)
+    }
+}
+
+/// A call that nothing has happened to.
+fn unheard(call: Arc<ToolCall>, plan: Option<CallPlan>) -> ToolCallUpdate {
+    ToolCallUpdate {
+        call,
+        state: CallState::Pending,
+        attempt: 0,
+        host_id: None,
+        result: None,
+        error: None,
+        plan: plan.map(Arc::new),
     }
 }

@@ -21,6 +21,13 @@ use crate::{
 pub enum Input {
     /// First, once.
     Begin,
+    /// First, once, of a run that a [`History`](super::History) has restored.
+    Resume {
+        /// The id that the model's next message would have had: it may have been shown in part.
+        message_id: MessageId,
+        /// Why the run is not to go on but to end.
+        end: Option<Fault>,
+    },
     /// [`Machine::deadline`](super::Machine::deadline) has come.
     Tick,
     /// The definitions behind the agent's bindings: the answer to [`Effect::Offer`].

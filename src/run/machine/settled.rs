@@ -33,9 +33,11 @@ impl From<&ToolCallUpdate> for Settled {
             CallState::Cancelled => By::Stop,
             CallState::Failed | CallState::Pending | CallState::Running => By::None,
         };
+        // Whoever still asks whether it may begin has not begun what nobody waits for any more.
+        let unknown = reason == Some(Reason::OutcomeUnknown);
         Self {
             attempt: update.attempt,
-            accepted: update.host_id.is_some(),
+            accepted: update.host_id.is_some() && !unknown,
             by,
         }
     }

@@ -3,5 +3,6 @@
 mod calls;
 mod endings;
 mod property;
+mod recovery;
 mod rig;
 mod turns;

@@ -166,8 +166,7 @@ impl Machine {
         if checks.is_empty() {
             self.checked(now, Vec::new());
         } else {
-            // The facts of this answer and of its calls are stored as one.
-            self.out.urgent = false;
+            // The facts of this answer and of its calls are stored as one: see `Machine::step`.
             self.out.effects.push(Effect::Check(checks));
         }
     }
@@ -230,7 +229,7 @@ impl Machine {
             .collect()
     }
 
-    fn count_calls(&mut self, calls: usize) {
+    pub(super) fn count_calls(&mut self, calls: usize) {
         let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         self.call_count = self.call_count.saturating_add(calls);
         if self.options.tool_choice.forces_a_call() {
@@ -261,7 +260,7 @@ impl Machine {
             });
             match plan {
                 Ok((offer, arguments)) => {
-                    let call = Call::planned(call, offer.spec, offer.binding, arguments);
+                    let call = Call::planned(call, offer, arguments, cx.world);
                     call.announce(&mut cx);
                     calls.push(call);
                 }

@@ -53,6 +53,14 @@ impl World {
         self.spec.agent.tools.get(binding)
     }
 
+    /// The definition of a binding's tool, when the agent brings it.
+    pub(super) fn attached_tool(&self, binding: usize) -> Option<&Arc<ToolSpec>> {
+        match &self.binding(binding)?.target {
+            ToolTarget::Attached(spec) => Some(spec),
+            ToolTarget::Hosted(_) => None,
+        }
+    }
+
     /// The name of a binding's tool.
     pub(super) fn tool_name(&self, binding: usize) -> &str {
         self.binding(binding)

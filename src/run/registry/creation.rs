@@ -5,24 +5,27 @@ use std::{collections::BTreeMap, io, pin::pin, sync::Arc, time::Duration};
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
-use super::{Entry, Place};
+use super::{Entry, PAGE, Place};
 use crate::{
     domain::{
         fault::{Fault, Reason},
-        id::RunId,
+        id::{MessageId, RunId},
         model::Usage,
-        principal::Principal,
+        principal::{Principal, Tenant},
         run::{Run, RunSpec, RunState},
         time::Timestamp,
         tool::ToolTarget,
         trace::Trace,
     },
     run::{
-        driver::{Driver, Shared},
+        driver::{Driver, End, Shared, Start},
+        fail::{self, Point},
         log::Log,
+        machine::{History, Input, Machine},
         port::{Creation, Inbox, NewRun},
         watch::Watches,
     },
@@ -36,6 +39,8 @@ pub(super) struct Launch {
     pub(super) shared: Arc<Shared>,
     pub(super) watches: Arc<Watches>,
     pub(super) place: Place,
+    /// The server is shutting down: what is suspended stays so.
+    pub(super) draining: CancellationToken,
 }
 
 impl Launch {
@@ -50,7 +55,8 @@ impl Launch {
         let answer = self.shared.ports.store.create(new).await;
         let driver = match answer {
             Ok(Creation::Created) => {
-                let driver = self.live(spec, &run);
+                fail::pass(Point::Created);
+                let driver = self.begin(spec, &run);
                 // The caller may have gone; the run is stored, so it runs.
                 let _gone = created.send(Ok(run));
                 driver
@@ -66,7 +72,55 @@ impl Launch {
                 return;
             }
         };
-        driver.drive(self.place).await;
+        let tenant = driver.tenant().clone();
+        self.drive(driver, &tenant).await;
+    }
+
+    /// Drives the run to its end. When its store fails, what it waits for is waited for in vain: it is set
+    /// aside, and goes on from its log when the store works again.
+    async fn drive(self, mut driver: Driver, tenant: &Tenant) {
+        let mut failures = 0;
+        loop {
+            let head = driver.head();
+            let end = driver.drive().await;
+            if end == End::Over {
+                drop(self.place);
+                return driver.close(end);
+            }
+            // What came forward meanwhile is not in the same trouble still.
+            if driver.head() > head {
+                failures = 0;
+            }
+            driver.close(end);
+            match Box::pin(self.wait_for_store(tenant, &mut failures)).await {
+                Some(again) => driver = again,
+                None => return,
+            }
+        }
+    }
+
+    /// Waits, and reads the run anew; `None` when it has ended meanwhile, or the server does.
+    pub(super) async fn wait_for_store(
+        &self,
+        tenant: &Tenant,
+        failures: &mut u32,
+    ) -> Option<Driver> {
+        loop {
+            let wait = self.shared.settings.resume_delay(*failures);
+            *failures = failures.saturating_add(1);
+            tokio::select! {
+                () = self.draining.cancelled() => return None,
+                () = sleep(wait) => {}
+            }
+            let run_id = self.place.run_id;
+            match self.load(tenant, None).await {
+                Ok(driver) => return driver,
+                Err(fault) if fault.reason == Reason::RunNotFound => return None,
+                Err(fault) => {
+                    tracing::warn!(run.id = %run_id, reason = %fault.reason, "a run stays set aside");
+                }
+            }
+        }
     }
 
     /// A run that was created a moment ago may be on its way to its driver: whoever is told of it may
@@ -89,10 +143,66 @@ impl Launch {
         }
     }
 
-    /// Makes the run live.
-    fn live(&self, spec: Arc<RunSpec>, run: &Arc<Run>) -> Driver {
+    /// Makes a new run live.
+    fn begin(&self, spec: Arc<RunSpec>, run: &Arc<Run>) -> Driver {
         let store = Arc::clone(&self.shared.ports.store);
         let log = Log::new(store, &self.watches, run.tenant.clone(), Arc::clone(run));
+        let settings = Arc::clone(&self.shared.settings);
+        let start = Start {
+            machine: Machine::new(Arc::clone(&spec), Arc::clone(run), settings),
+            first: Input::Begin,
+            messages: 0,
+        };
+        self.live(spec, log, start)
+    }
+
+    /// Reads a run from its log and makes it live again; `None` when it has ended. With a fault, it is
+    /// to end with that.
+    ///
+    /// # Errors
+    /// `RUN_NOT_FOUND`, `STORE_UNAVAILABLE`.
+    pub(super) async fn load(
+        &self,
+        tenant: &Tenant,
+        end: Option<Fault>,
+    ) -> Result<Option<Driver>, Fault> {
+        let (store, run_id) = (&self.shared.ports.store, self.place.run_id);
+        let (run, spec) = store.run(tenant, run_id).await?;
+        if run.state.is_terminal() {
+            return Ok(None);
+        }
+        let settings = Arc::clone(&self.shared.settings);
+        let mut history = History::new(Arc::clone(&spec), Arc::clone(&run), settings);
+        let mut head = 0;
+        loop {
+            let events = store.read(tenant, run_id, head, PAGE).await?;
+            for event in &events {
+                history.add(&event.fact);
+                head = event.sequence;
+            }
+            if events.len() < PAGE {
+                break;
+            }
+        }
+        let messages = history.messages();
+        let calls = history.running_calls();
+        let store = Arc::clone(store);
+        let log = Log::restored(store, &self.watches, run.seen_at(head), calls);
+        let start = Start {
+            // What may have been shown of a message is withdrawn under its number.
+            messages: messages + u64::from(!history.is_calling()),
+            machine: history.restore(MessageId::mint()),
+            first: Input::Resume {
+                message_id: MessageId::of_run(run_id, messages),
+                end,
+            },
+        };
+        Ok(Some(self.live(spec, log, start)))
+    }
+
+    /// Gives a run its mailbox, under which everybody finds it.
+    fn live(&self, spec: Arc<RunSpec>, log: Arc<Log>, start: Start) -> Driver {
+        let run = log.run();
         let (sender, mailbox) = mpsc::channel(self.shared.settings.mailbox.max(1));
         let inbox = Inbox::new(run.id, sender);
         let entry = Entry {
@@ -101,9 +211,22 @@ impl Launch {
             log: Arc::clone(&log),
             spec: Arc::clone(&spec),
         };
-        self.place.live.runs.lock().insert(run.id, entry);
+        let before = self.place.live.runs.lock().insert(run.id, entry);
+        // After the lock: it may be the last to know the log of an earlier life.
+        drop(before);
         self.place.live.started.notify_waiters();
-        Driver::new(Arc::clone(&self.shared), spec, log, (inbox, mailbox))
+        Driver::new(Arc::clone(&self.shared), spec, log, (inbox, mailbox), start)
+    }
+
+    /// The task of a run that an earlier process has left: `None` when its log could not be read as yet.
+    pub(super) async fn go_on(self, driver: Option<Driver>, tenant: Tenant) {
+        let driver = match driver {
+            Some(driver) => Some(driver),
+            None => Box::pin(self.wait_for_store(&tenant, &mut 0)).await,
+        };
+        if let Some(driver) = driver {
+            self.drive(driver, &tenant).await;
+        }
     }
 }
 

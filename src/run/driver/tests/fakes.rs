@@ -34,8 +34,9 @@ use crate::{
     run::{
         lock::Lock,
         port::{
-            Answer, CallNews, Clock, Creation, FeedEntry, Inbox, ModelList, ModelStream, Models,
-            NewRun, Offer, ReceiptSlip, RunFilter, RunInput, Store, StoreError, StoreFuture, Tools,
+            Answer, CallNews, Claimed, Clock, Creation, FeedEntry, Inbox, ModelList, ModelStream,
+            Models, NewRun, Offer, ReceiptSlip, RunFilter, RunInput, Store, StoreError,
+            StoreFuture, Tools,
         },
     },
 };
@@ -324,6 +325,7 @@ struct Kept {
     spec: Arc<RunSpec>,
     run: Arc<Run>,
     events: Vec<Arc<Event>>,
+    claims: u32,
 }
 
 impl FakeStore {
@@ -373,6 +375,7 @@ impl FakeStore {
             spec: new.spec,
             run: Arc::clone(&new.run),
             events: vec![Arc::new(first)],
+            claims: 0,
         };
         self.runs.lock().insert(new.run.id, kept);
         Ok(Creation::Created)
@@ -410,6 +413,7 @@ impl Store for FakeStore {
                     }
                 }
                 kept.events.extend(events);
+                kept.claims = 0;
             })
         }
         .boxed()
@@ -475,6 +479,23 @@ impl Store for FakeStore {
             })
         });
         let found = found.map(|kept| kept.run.id);
+        async move { Ok(found) }.boxed()
+    }
+
+    fn claim(&self, after: Option<RunId>, limit: usize) -> StoreFuture<'_, Vec<Claimed>> {
+        let mut runs = self.runs.lock();
+        let mut found = Vec::new();
+        for (run_id, kept) in runs.iter_mut() {
+            let is_next = after.is_none_or(|after| *run_id > after);
+            if is_next && !kept.run.state.is_terminal() && found.len() < limit {
+                kept.claims += 1;
+                found.push(Claimed {
+                    tenant: kept.tenant.clone(),
+                    run_id: *run_id,
+                    claims: kept.claims,
+                });
+            }
+        }
         async move { Ok(found) }.boxed()
     }
 

@@ -140,12 +140,11 @@ impl Call {
             silent_until: self.silent_until(cx),
         };
         self.change(CallState::Running).host_id = Some(host_id);
-        let update = Arc::clone(&self.update);
         if self.may_redeliver() {
             // Its receipt gives no permission, so it need not wait for the store.
-            cx.note(update);
+            cx.note(Arc::clone(&self.update));
         } else {
-            cx.fact(update);
+            self.store(cx);
         }
     }
 

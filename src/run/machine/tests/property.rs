@@ -10,7 +10,7 @@ use crate::{
         call::{Delivery, Disposition, Report},
         event::{CallState, Fact},
         message::Role,
-        run::RunState,
+        run::{RunSpec, RunState},
     },
     run::machine::{Effect, Input, News, Step},
 };
@@ -27,6 +27,8 @@ enum Happening {
     /// So many milliseconds pass.
     Time(u64),
     Cancel,
+    /// The process ends, and another takes over.
+    Crash,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -36,6 +38,10 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => prop_oneof![0..50_u64, 0..15_000_u64, 0..400_000_u64].prop_map(Happening::Time),
         1 => Just(Happening::Cancel),
     ]
+}
+
+fn happening_or_crash() -> impl Strategy<Value = Happening> {
+    prop_oneof![8 => happening(), 1 => Just(Happening::Crash)]
 }
 
 fn input(kind: u8, call: &str, attempt: u32) -> Input {
@@ -63,6 +69,10 @@ struct Observer {
     /// How often each call has ended, and each run.
     call_ends: HashMap<String, u32>,
     run_ends: u32,
+    /// How often the process has ended.
+    crashes: u32,
+    /// How many messages the model was sent last.
+    asked_with: usize,
 }
 
 impl Observer {
@@ -102,7 +112,10 @@ impl Observer {
                     .insert(call_id.to_string(), (*attempt, false));
                 let (last, over) = before.unwrap_or((0, true));
                 assert!(over, "{call_id} is at two hosts");
-                assert_eq!(*attempt, last + 1, "attempts fence");
+                if self.crashes == 0 {
+                    assert_eq!(*attempt, last + 1, "attempts fence");
+                }
+                assert!(*attempt > last, "attempts fence across lives");
             }
             Effect::Release(Delivery { call_id, attempt }) => {
                 let known = self.deliveries.get_mut(call_id.as_str());
@@ -111,9 +124,9 @@ impl Observer {
                 assert!(!*over, "{call_id}/{attempt} is released once");
                 *over = true;
             }
+            Effect::CallModel(request) => self.asked_with = request.messages.len(),
             Effect::Offer
             | Effect::Check(_)
-            | Effect::CallModel(_)
             | Effect::StopModel
             | Effect::Cancel(..)
             | Effect::Progress(..) => {}
@@ -145,9 +158,16 @@ impl Observer {
     }
 }
 
+/// A run with more time than what happens to it can take.
+fn long_spec() -> RunSpec {
+    let mut spec = spec();
+    spec.limits.timeout = Duration::from_secs(1_000_000);
+    spec
+}
+
 /// A run of one turn with five calls through whatever happens, and then to its end.
 fn live_through(happenings: &[Happening]) -> (Rig, Observer) {
-    let mut rig = Rig::asked(spec());
+    let mut rig = Rig::asked(long_spec());
     let mut observer = Observer::default();
     let answered = rig.answered(&["pay", "find", "read", "pay", "find"].map(|tool| (tool, "{}")));
     observe(
@@ -167,6 +187,14 @@ fn live_through(happenings: &[Happening]) -> (Rig, Observer) {
             }
             Happening::Time(millis) => pass(&mut rig, &mut observer, *millis),
             Happening::Cancel => observe(&mut rig, &mut observer, &cancel()),
+            Happening::Crash => {
+                let resume = rig.crash();
+                observer.crashes += 1;
+                for (_, over) in observer.deliveries.values_mut() {
+                    *over = true;
+                }
+                observe(&mut rig, &mut observer, &resume);
+            }
         }
     }
     // Silence ends every call at last; then the model answers.
@@ -188,8 +216,9 @@ fn observe(rig: &mut Rig, observer: &mut Observer, input: &Input) {
         .iter()
         .any(|effect| matches!(effect, Effect::Offer))
     {
-        let offers = rig.offers();
-        rig.step(Input::Offered(offers));
+        let offered = Input::Offered(rig.offers());
+        let step = rig.step(offered.clone());
+        observer.see(&offered, &step);
     }
 }
 
@@ -204,6 +233,40 @@ fn pass(rig: &mut Rig, observer: &mut Observer, millis: u64) {
 }
 
 proptest! {
+    #[test]
+    fn a_run_that_is_restored_from_its_log_behaves_as_if_nothing_had_happened(
+        happenings in prop::collection::vec(happening_or_crash(), 0..40),
+    ) {
+        let (rig, observer) = live_through(&happenings);
+        prop_assert!(rig.machine.is_over());
+        prop_assert_eq!(observer.run_ends, 1);
+        for call in 0..5 {
+            prop_assert_eq!(observer.call_ends.get(&format!("c{call}")), Some(&1));
+        }
+        for call in ["c0", "c3"] {
+            let begun = observer.running.iter().filter(|d| d.call_id.as_str() == call);
+            prop_assert!(begun.count() <= 1, "what runs at most once has begun once");
+        }
+        let told: Vec<_> = rig.results().into_iter().map(|(call, _)| call).collect();
+        prop_assert_eq!(told, ["c0", "c1", "c2", "c3", "c4"]);
+        let is_message = |fact: &&Fact| matches!(fact, Fact::MessageCompleted(_));
+        let messages = rig.facts.iter().filter(is_message).count();
+        if rig.run().state == RunState::Succeeded {
+            // Instructions, input, the answer with its calls, the results.
+            prop_assert_eq!((messages, observer.asked_with), (3, 4));
+        }
+    }
+
+    #[test]
+    fn a_history_restores_what_the_machine_that_wrote_it_knows(
+        happenings in prop::collection::vec(happening(), 0..40),
+    ) {
+        let (mut rig, _) = live_through(&happenings);
+        let before = format!("{:?}", rig.machine.remembered());
+        rig.crash();
+        prop_assert_eq!(before, format!("{:?}", rig.machine.remembered()));
+    }
+
     #[test]
     fn a_run_ends_once_with_one_result_for_each_call_in_their_order(
         happenings in prop::collection::vec(happening(), 0..40),
@@ -244,14 +307,14 @@ proptest! {
         happenings in prop::collection::vec(happening(), 0..40),
     ) {
         let (rig, _) = live_through(&happenings);
-        let mut again = Rig::new(spec());
+        let mut again = Rig::new(long_spec());
         for (now, input) in &rig.inputs {
             again.now = *now;
             again.step(input.clone());
         }
         prop_assert_eq!(&rig.facts, &again.facts);
         let outputs = |rig: &Rig| {
-            let mut machine = Rig::new(spec()).machine;
+            let mut machine = Rig::new(long_spec()).machine;
             let steps = rig.inputs.iter().map(|(now, input)| machine.step(*now, input.clone()));
             steps.map(|step| format!("{step:?}")).collect::<Vec<_>>()
         };

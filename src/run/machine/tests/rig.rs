@@ -19,7 +19,7 @@ use crate::{
     },
     run::{
         Settings,
-        machine::{Answered, Effect, Input, Machine, News, Step},
+        machine::{Answered, Effect, History, Input, Machine, News, Step},
         port::Offer,
     },
 };
@@ -119,15 +119,19 @@ pub(super) fn newborn(spec: &RunSpec, now: Timestamp) -> Run {
     }
 }
 
+fn rig_settings() -> Settings {
+    Settings {
+        reaction_timeout: Duration::from_secs(5),
+        ..Settings::default()
+    }
+}
+
 impl Rig {
     /// A run that has just been created.
     pub(super) fn new(spec: RunSpec) -> Self {
         let (spec, now) = (Arc::new(spec), Timestamp::from_millis(1_000_000));
         let run = Arc::new(newborn(&spec, now));
-        let settings = Arc::new(Settings {
-            reaction_timeout: Duration::from_secs(5),
-            ..Settings::default()
-        });
+        let settings = Arc::new(rig_settings());
         Self {
             machine: Machine::new(Arc::clone(&spec), run, settings),
             spec,
@@ -137,6 +141,24 @@ impl Rig {
             refuse: Vec::new(),
             missing: None,
             turns: 0,
+        }
+    }
+
+    /// The process ends, and another one takes the run over: all that is left is the log. Returns what the
+    /// machine is to be fed first.
+    pub(super) fn crash(&mut self) -> Input {
+        let run = Arc::new(newborn(&self.spec, Timestamp::from_millis(1_000_000)));
+        let settings = Arc::new(rig_settings());
+        let mut history = History::new(Arc::clone(&self.spec), run, settings);
+        for fact in &self.facts {
+            history.add(fact);
+        }
+        let number = history.messages();
+        let results = MessageId::parse(&format!("r{}", self.turns)).unwrap();
+        self.machine = history.restore(results);
+        Input::Resume {
+            message_id: MessageId::parse(&format!("m{number}")).unwrap(),
+            end: None,
         }
     }
 

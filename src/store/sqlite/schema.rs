@@ -1,0 +1,126 @@
+//! The tables, and how older ones become them.
+//!
+//! A migration is never changed once a version with it was released; a new one is added behind it. The
+//! table `schema_version` says which have been applied, and when.
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use super::OpenError;
+use crate::domain::time::Timestamp;
+
+/// `RUNW`, so that `file` and others can tell what this is.
+const APPLICATION_ID: i32 = 0x5255_4e57;
+
+/// Each brings the schema to the version that is its place here, from 1.
+const MIGRATIONS: &[&str] = &["
+    -- What there is one of: `position`, which no event has had before.
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE tenant (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+
+    -- `newest` is the position of the newest event that says how the run stands. `finished` is when it
+    -- ended, in milliseconds since the epoch, and `bytes` what it takes then. `claims` counts how often
+    -- a process took it over while its log ended at `claimed_at`.
+    CREATE TABLE run (
+        key INTEGER PRIMARY KEY,
+        tenant INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        newest INTEGER NOT NULL,
+        finished INTEGER,
+        bytes INTEGER NOT NULL,
+        request TEXT,
+        claims INTEGER NOT NULL DEFAULT 0,
+        claimed_at INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE UNIQUE INDEX run_by_id ON run (tenant, id);
+    CREATE INDEX run_that_lives ON run (id) WHERE finished IS NULL;
+    CREATE INDEX run_by_end ON run (tenant, finished) WHERE finished IS NOT NULL;
+
+    -- What a run runs: its RunSpec.
+    CREATE TABLE spec (run INTEGER PRIMARY KEY, encoding INTEGER NOT NULL, body BLOB NOT NULL);
+
+    -- Rows are added and, with their run, dropped; never changed. `position` is the order of commits.
+    CREATE TABLE event (
+        position INTEGER PRIMARY KEY,
+        tenant INTEGER NOT NULL,
+        run INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        encoding INTEGER NOT NULL,
+        body BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX event_of_run ON event (run, sequence);
+    CREATE INDEX event_of_tenant ON event (tenant);
+
+    CREATE TABLE request (
+        tenant INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        run BLOB NOT NULL,
+        time INTEGER NOT NULL,
+        PRIMARY KEY (tenant, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX request_by_time ON request (time);
+
+    CREATE TABLE call (
+        tenant INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        run INTEGER NOT NULL,
+        PRIMARY KEY (tenant, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX call_of_run ON call (run);
+
+    CREATE TABLE thread (
+        tenant INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        head BLOB NOT NULL,
+        PRIMARY KEY (tenant, id)
+    ) WITHOUT ROWID;
+"];
+
+/// Brings the schema to the newest version.
+pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), OpenError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, time INTEGER NOT NULL)",
+    )?;
+    let found: Option<i64> = transaction
+        .query_row("SELECT max(version) FROM schema_version", [], |row| {
+            row.get(0)
+        })
+        .optional()?
+        .flatten();
+    let (found, known) = (found.unwrap_or(0), number(MIGRATIONS.len() as u64));
+    if found > known {
+        return Err(OpenError::Newer { found, known });
+    }
+    for (version, migration) in (1..).zip(MIGRATIONS) {
+        if version > found {
+            transaction.execute_batch(migration)?;
+            transaction.execute(
+                "INSERT INTO schema_version VALUES (?1, ?2)",
+                params![version, number(now.as_millis())],
+            )?;
+        }
+    }
+    if found == 0 {
+        // Above all that an earlier store in this place has given out, so that a cursor of its time means
+        // "from the beginning" and never skips anything: room for 1,024 events in each millisecond.
+        transaction.execute(
+            "INSERT INTO meta VALUES ('position', ?1)",
+            [number(now.as_millis().saturating_mul(1_024))],
+        )?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// A number as SQLite has it: signed. Ours stay below 2^63.
+pub(super) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A number that SQLite gave back.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
