@@ -152,4 +152,5 @@ async def prepare(language: str) -> str:
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
-    return output.decode(errors="replace") if process.returncode else ""
+    said = output.decode(errors="replace")
+    return f"exit code {process.returncode}\n{said}" if process.returncode else ""
