@@ -17,7 +17,10 @@ export default tseslint.config(
                 "error",
                 { considerDefaultExhaustiveForUnions: true },
             ],
-            "@typescript-eslint/no-unused-vars": ["error", { ignoreRestSiblings: true }],
+            "@typescript-eslint/no-unused-vars": [
+                "error",
+                { ignoreRestSiblings: true, varsIgnorePattern: "^_$" },
+            ],
             "no-console": "error",
         },
     },

@@ -28,7 +28,13 @@ import {
   type ToolContext,
 } from "../src/index.js";
 import { toRun } from "../src/events.js";
-import { AttachRunRequestSchema, Role, RunService, type Run as WireRun } from "../src/v1.js";
+import {
+  AttachRunRequestSchema,
+  Role,
+  RunService,
+  type AttachRunResponse,
+  type Run as WireRun,
+} from "../src/v1.js";
 
 const PATIENCE_MS = 10_000;
 const FLOOD_BYTES = 2 * 1024 * 1024;
@@ -263,7 +269,7 @@ class Play {
     const start = { maxConcurrentCalls: 0, target: { case: "create" as const, value: spec } };
     call.end(create(AttachRunRequestSchema, { message: { case: "start", value: start } }));
     let last: WireRun | undefined;
-    for await (const { message } of call) {
+    for await (const { message } of call as AsyncIterable<AttachRunResponse>) {
       if (message.case !== "events") continue;
       for (const { event } of message.value.events) if (event.case === "runUpdated") last = event.value;
     }

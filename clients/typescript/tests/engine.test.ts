@@ -22,10 +22,11 @@ class FakeSession implements Session {
   /** What was sent, in short. */
   get said(): string[] {
     return this.sent.map(({ callId, attempt, report }) => {
-      const text =
-        report.case === "result" ? report.value.parts.map(({ content }) => content.value).join("") : "";
-      const shown = report.case === "result" && report.value.isError ? "error" : (report.case ?? "");
-      return `${callId}/${attempt} ${shown}${text && ` ${text as string}`}`;
+      const delivery = `${callId}/${attempt}`;
+      if (report.case !== "result") return `${delivery} ${report.case ?? ""}`;
+      const { parts, isError } = report.value;
+      const text = parts.map(({ content }) => (content.case === "text" ? content.value : "")).join("");
+      return `${delivery} ${isError ? "error" : "result"} ${text}`;
     });
   }
 }
@@ -283,7 +284,8 @@ test("a call whose time is over is told so, and so is the model, once", async ()
 
 test("what a tool throws is told to the model by name and message, without a stack", async () => {
   const errors = [new RangeError("too far"), new ToolError("ask again tomorrow"), "a text", undefined];
-  const stage = new Stage(({ attempt }) => Promise.reject(errors[attempt - 1] as Error), {
+  // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- tools throw anything
+  const stage = new Stage(({ attempt }) => Promise.reject(errors[attempt - 1]), {
     idempotent: true,
   });
   for (const attempt of [1, 2, 3, 4]) {
