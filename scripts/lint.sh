@@ -32,3 +32,6 @@ go_tool staticcheck "honnef.co/go/tools/cmd/staticcheck@v$STATICCHECK"
   "$GO_TOOLS/staticcheck" -checks all,-ST1000 ./...
   go mod tidy -diff
 )
+
+npm_ci clients/typescript
+(cd clients/typescript && npm run --silent lint && npm run --silent docs)

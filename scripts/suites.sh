@@ -29,6 +29,10 @@ read_go() {
   # Of `go test -v`: top-level tests and examples alone. A skipped test has not passed, and nothing here may skip.
   awk '/^--- PASS: / { p++ } /^--- (FAIL|SKIP): / || /^FAIL.*\[(build|setup) failed\]/ { f++ } END { print p + 0, f + 0 }' "$1"
 }
+read_node() {
+  # The summary of node's test runner. A skipped test has not passed, and nothing here may skip.
+  awk '/^ℹ pass / { p += $3 } /^ℹ (fail|cancelled|skipped|todo) / { f += $3 } END { print p + 0, f + 0 }' "$1"
+}
 read_counts() {
   # The last line of the form "N passed, N failed"; a word may stand before it.
   local counts

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests: the contract's lint, Rust, the clients, and what these have in common. Installs what it needs; wants cargo, python3 and go.
+# All tests: the contract's lint, Rust, the clients, and what these have in common. Installs what it needs; wants cargo, python3, go and node.
 set -u
 # shellcheck source=scripts/tools.sh
 . "$(dirname "$0")/tools.sh"
@@ -22,10 +22,15 @@ go_tests() {
   (cd clients/go && RUNWIRE_BIN="$TOP/target/debug/runwire" go test -v ./...)
 }
 
+typescript_tests() {
+  npm_ci clients/typescript && (cd clients/typescript && RUNWIRE_BIN="$TOP/target/debug/runwire" npm test --silent)
+}
+
 suite 'contract' exit contract
 suite 'rust' cargo cargo test --locked --no-fail-fast
 suite 'python' pytest python_tests
 suite 'go' go go_tests
+suite 'typescript' node typescript_tests
 suite 'conformance' counts clients/conformance/run
 
 summary

@@ -43,3 +43,10 @@ go_tool() {
   [ -x "$GO_TOOLS/$1" ] && [ "$(cat "$GO_TOOLS/$1.installed")" = "$2" ] && return
   GOBIN=$GO_TOOLS GOFLAGS=-mod=mod go install "$2" && printf '%s' "$2" >"$GO_TOOLS/$1.installed"
 }
+
+# npm_ci FOLDER: the packages of FOLDER's lock file, installed again when that is newer.
+npm_ci() {
+  need npm 'the TypeScript client' || return
+  [ "$TOP/$1/node_modules/.package-lock.json" -nt "$TOP/$1/package-lock.json" ] ||
+    (cd "$TOP/$1" && npm ci --silent --no-audit --no-fund)
+}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Generates src/gen from the contract. `make gen` calls it; needs node, npm and a package registry.
-# The versions of the generator and of buf are pinned in package-lock.json.
+# Generates src/gen from the contract. `make gen` calls it; needs node, npm and package registries.
+# The version of the generator is pinned in package-lock.json.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
-[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --no-audit --no-fund
-node_modules/.bin/buf generate
+# shellcheck source=scripts/tools.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/tools.sh"
+npm_ci clients/typescript
+buf generate --template clients/typescript/buf.gen.yaml
