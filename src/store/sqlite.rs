@@ -10,7 +10,7 @@
 //! share one fsync, and a lone one waits for nobody. Readers never wait for the writer.
 //!
 //! An event is a row, never changed: its place in its run's log, its position among the events of all
-//! tenants, and its JSON as [`record`] describes it.
+//! tenants, and its JSON as the module `record` describes it.
 //!
 //! A write that fails changes nothing, and everybody in its transaction is told. After a full disk, or
 //! one that may only be read, the next write is tried like any other. After an error of the device
