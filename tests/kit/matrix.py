@@ -1,366 +1,397 @@
-"""Every scenario, wire fault and error of the upstream, through the server, unary and streamed."""
+"""Every family, scenario, wire fault and error of the upstream, through the server, unary and streamed."""
 
 from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import itertools
 import json
+import re
 import sys
-import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import grpc
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from google.rpc import error_details_pb2, status_pb2
 from runwire.v1 import completion_service_pb2 as pb
 from runwire.v1 import completion_service_pb2_grpc as rpc
-from runwire.v1 import generation_pb2 as generation
 from runwire.v1 import message_pb2 as content
 
-from cases import BREAKING, ERRORS, LEGAL, SCENARIOS, SHOWS_REASONING, SPEAKERS, TEXT, VENDORS, Case
-from servers import Server, Upstream
-
-MODES = ("unary", "stream")
-# In front of a provider's name: the same with time-outs that a test can wait for.
-IMPATIENT = "impatient-"
-# Seconds for one call: the machine may be busy.
-DEADLINE = 120
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
-    "1f15c4890000000d49444154789c6360f8cfc00000000300010005fe02fea7352681840000000049454e44ae426082"
+from cases import (
+    BREAKING,
+    ERRORS,
+    LEGAL,
+    MODES,
+    NO_BODY,
+    NO_STREAM,
+    NO_STREAMED,
+    NO_UNARY,
+    SCENARIOS,
+    STREAM,
+    TEXT,
+    UNARY,
+    WAITS,
+    Case,
+    Legal,
+    reason_of,
 )
-STRING = {"type": "string"}
-TOOLS = {
-    "get_weather": {"city": STRING, "unit": STRING},
-    "get_time": {"tz": STRING},
-    "write_file": {"path": STRING, "content": STRING},
-    "ping": {},
-}
+from configure import config, service_account
+from families import FAMILIES, GEMINI, STATE_BACK, Family
+from report import Cell, Outcome, report
+from servers import Server, Upstream
+from talk import (
+    IMPATIENT,
+    Stub,
+    Wrong,
+    ask,
+    check,
+    check_usage,
+    expect,
+    model_of,
+    params,
+    results,
+    system,
+    user,
+)
+from tokens import renewals
 
-
-class Wrong(Exception):
-    """Something is not what it must be."""
+# So many conversations at once.
+WORKERS = 16
+BY_NAME = {case.row: case for case in SCENARIOS}
 
 
 @dataclass
-class Answer:
-    """An answer, or the reason why there is none."""
+class Bench:
+    """What a cell is played on."""
 
-    completion: pb.Completion | None
-    reason: str
-    retry: float | None
-    # What was shown of a stream: its texts joined, and its calls' arguments by part.
-    shown: str
-
-
-def model_of(provider: str) -> str:
-    """The model that a provider is asked for."""
-    speaker = SPEAKERS.get(provider.removeprefix(IMPATIENT))
-    return f"{provider}:{speaker.model if speaker else 'kit-model'}"
+    stub: Stub
+    upstream: Upstream
+    # Conversations that have begun, by family and scenario, to be gone on with elsewhere.
+    begun: dict[tuple[str, str], list[content.Message]]
 
 
-def params(model: str, messages: list[content.Message], case: Case) -> pb.CompletionParams:
-    request = pb.CompletionParams(model=model, messages=messages)
-    if case.schema:
-        request.options.output_schema_json = json.dumps(case.schema)
-    for name, properties in TOOLS.items() if case.calls else ():
-        schema = {"type": "object", "properties": properties}
-        request.tools.append(
-            generation.Tool(name=name, description=name, input_schema_json=json.dumps(schema))
-        )
-    return request
+# What the upstream has noted of the requests that hold a mark, in their order.
+Entries = list[dict[str, object]]
+# What remains to be looked up of a cell when all are played: the mark, and what to find under it.
+Later = tuple[str, Callable[[Entries], None]]
+Action = Callable[[Bench], Later | None]
 
 
-def ask(stub: rpc.CompletionServiceStub, mode: str, request: pb.CompletionParams) -> Answer:
-    shown = ""
-    try:
-        if mode == "unary":
-            reply = stub.GenerateCompletion(pb.GenerateCompletionRequest(params=request), timeout=DEADLINE)
-            return Answer(reply.completion, "", None, "")
-        for event in stub.StreamCompletion(pb.StreamCompletionRequest(params=request), timeout=DEADLINE):
-            shown += event.delta.text
-            if event.HasField("completion"):
-                return Answer(event.completion, "", None, shown)
-        raise Wrong("the stream ended without a completion")
-    except grpc.RpcError as error:
-        return Answer(None, *details(error), shown)
+@dataclass(frozen=True)
+class Plan:
+    """A cell that is to be played; `alone` where the upstream would mix it up with others."""
+
+    cell: Cell
+    action: Action
+    alone: bool = False
 
 
-def details(error: grpc.RpcError) -> tuple[str, float | None]:
-    reason, retry = f"{error.code().name} without details", None
-    for key, value in error.trailing_metadata() or ():
-        if key != "grpc-status-details-bin":
-            continue
-        for detail in status_pb2.Status.FromString(value).details:
-            info, wait = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-            if detail.Unpack(info):
-                reason = info.reason
-            if detail.Unpack(wait):
-                retry = wait.retry_delay.ToNanoseconds() / 1e9
-    return reason, retry
+def differing(family: Family, case: Case, mode: str) -> Case:
+    """The case with what this family makes of its first turn."""
+    first = case.turns[0]
+    for key in (case.row, f"{case.row} {mode}"):
+        first = replace(first, **family.differs.get(key, {}))
+    rest = case.turns[1:]
+    if case.result_image and family.images_follow:
+        rest = tuple(replace(turn, any_text=True) for turn in rest)
+    return replace(case, turns=(first, *rest))
 
 
-def expect(what: str, found: object, wanted: object) -> None:
-    if found != wanted:
-        raise Wrong(f"{what}: {str(found)[:120]!r} in place of {str(wanted)[:120]!r}")
+def play(bench: Bench, family: Family, mode: str, case: Case, words: str, tells_usage: bool) -> None:
+    """One conversation, turn by turn."""
+    question = case.turns[0].text if case.name == "echo" else f"{case.name}{words}"
+    messages = [user(question, case.image)]
+    if case.system:
+        messages.insert(0, system("Answer briefly."))
+    for turn in case.turns:
+        answer = ask(bench.stub, mode, params(model_of(family), messages, case))
+        if turn.fails:
+            expect("reason", answer.reason, turn.fails)
+            return
+        completion = check(answer, turn, family, mode)
+        check_usage(completion, family, case.usage if tells_usage else (0,) * 5)
+        messages += [completion.message, results(completion.message, case.result_image)]
 
 
-def texts(message: content.Message) -> str:
-    return "".join(part.text for part in message.parts if part.HasField("text"))
+NUMBERS = itertools.count()
+MARK = re.compile(r"mark\d{6}")
 
 
-def arguments(text: str) -> object:
-    try:
-        return json.loads(text or "{}")
-    except ValueError:
-        return None
+def new_mark() -> str:
+    """A word that no other request holds."""
+    return f"mark{next(NUMBERS):06}"
 
 
-def check(answer: Answer, case: Case, mode: str, shows_reasoning: bool) -> content.Message:
-    if answer.completion is None:
-        raise Wrong(f"failed with {answer.reason}")
-    completion = answer.completion
-    message = completion.message
-    finish = content.FinishReason.Name(completion.finish_reason).removeprefix("FINISH_REASON_")
-    expect("finish", finish, case.finish)
-    expect("text", texts(message), case.text or "")
-    if mode == "stream":
-        expect("what was shown", answer.shown, texts(message))
-    calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
-    expect("calls", [(c.name, arguments(c.arguments_json)) for c in calls], case.calls)
-    expect("distinct ids", len({call.id for call in calls}), len(calls))
-    reasoning = "".join(part.reasoning.text for part in message.parts)
-    expect("reasoning", reasoning, (case.reasoning if shows_reasoning else None) or "")
-    return message
+def play_reasoning(bench: Bench, family: Family, mode: str, case: Case) -> Later:
+    """A conversation whose first turn thinks; what stands of it in the later request is looked up."""
+    mark = new_mark()
+    play(bench, family, mode, case, f" {mark}", True)
+    return mark, partial(check_reasoning, family=family, case=case)
 
 
-def check_usage(completion: pb.Completion, wanted: tuple[int, int, int, int]) -> None:
-    usage = completion.usage
-    found = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.reasoning_tokens)
-    expect("usage", found, wanted)
+def check_reasoning(entries: Entries, family: Family, case: Case) -> None:
+    expect("requests", len(entries), len(case.turns))
+    thought, later = case.turns[0].reasoning, entries[-1]["body"]
+    if family.reasoning_back is None:
+        expect("the reasoning is sent back", thought in json.dumps(later), False)
+        return
+    member, kind = family.reasoning_back
+    found = list(members(later, member))
+    if not any(value and (kind == STATE_BACK or value == thought) for value in found):
+        raise Wrong(f"the reasoning is missing: {member} is {str(found)[:120]}")
 
 
-def user(text: str, image: bool = False) -> content.Message:
-    parts = [content.Part(text=text)]
-    if image:
-        parts.append(content.Part(media=content.Media(media_type="image/png", data=PNG)))
-    return content.Message(role=content.ROLE_USER, parts=parts)
+def members(value: object, name: str) -> Iterator[object]:
+    """All values of a member, at any depth."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == name:
+                yield inner
+            yield from members(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from members(inner, name)
 
 
-def results(message: content.Message) -> content.Message:
-    parts = [
-        content.Part(
-            tool_result=content.ToolResult(call_id=part.tool_call.id, parts=[content.Part(text="18C, clear")])
-        )
-        for part in message.parts
-        if part.HasField("tool_call")
-    ]
-    return content.Message(role=content.ROLE_TOOL, parts=parts)
-
-
-def play(stub: rpc.CompletionServiceStub, vendor: str, mode: str, case: Case, faults: str = "") -> None:
-    """One conversation: a turn, and a second one when tools were called."""
-    model, shows = model_of(vendor), vendor in SHOWS_REASONING or vendor in SPEAKERS
-    prompt = f"{case.text if case.name == 'echo' else case.name}{faults}"
-    messages = [user(prompt, case.image)]
-    answer = ask(stub, mode, params(model, messages, case))
-    message = check(answer, case, mode, shows)
-    # With these words on the wire the upstream tells no tokens, or others.
-    if answer.completion is not None and not faults:
-        check_usage(answer.completion, case.usage)
-    if case.then is not None:
-        messages += [message, results(message)]
-        answer = ask(stub, mode, params(model, messages, case))
-        check(answer, Case(case.name, text=case.then), mode, shows)
-
-
-def fail(stub: rpc.CompletionServiceStub, vendor: str, mode: str, prompt: str, reason: str) -> None:
-    """A call that must fail with this reason."""
-    answer = ask(stub, mode, params(model_of(vendor), [user(prompt)], Case(prompt)))
+def fail(bench: Bench, model: str, mode: str, prompt: str, reason: str) -> None:
+    """A call that must fail with this reason, and say how long to wait where the upstream does."""
+    answer = ask(bench.stub, mode, params(model, [user(prompt)], Case(prompt, "", ())))
     if answer.completion is not None:
         raise Wrong("no failure")
     expect("reason", answer.reason, reason)
-    if "retry_after" in prompt and (answer.retry is None or not 1.5 <= answer.retry <= 3):
-        raise Wrong(f"retry after {answer.retry}")
+    if prompt in WAITS:
+        least, most = WAITS[prompt]
+        if answer.retry is None or not least <= answer.retry <= most:
+            raise Wrong(f"retry after {answer.retry}")
 
 
-def cases(stub: rpc.CompletionServiceStub):
-    """Every cell: row, column, what to do."""
-    by_name = {case.name: case for case in SCENARIOS}
-    for vendor in VENDORS:
-        for mode in MODES:
-            for case in SCENARIOS:
-                # 200 kB in pieces of seven characters once is enough.
-                words = " #piece=1000" if case.name == "bigargs" and vendor != "openai" else ""
-                row = f"{vendor} {case.name}"
-                yield row, mode, lambda v=vendor, m=mode, c=case, w=words: play(stub, v, m, c, w)
-    for provider, speaker in SPEAKERS.items():
-        for mode in MODES:
-            for usual in SCENARIOS:
-                keys = (usual.name, f"{usual.name} {mode}")
-                differs = {
-                    name: value for key in keys for name, value in speaker.differs.get(key, {}).items()
-                }
-                case = replace(usual, **differs)
-                words = " #piece=1000" if case.name == "bigargs" else ""
-                row = f"{provider} {case.name}"
-                yield row, mode, lambda p=provider, m=mode, c=case, w=words: play(stub, p, m, c, w)
-    for provider in ("openai", *SPEAKERS):
-        yield from wire_cases(stub, provider, by_name)
+def begin(bench: Bench, origin: Family, name: str) -> None:
+    """The first half of a conversation that goes on elsewhere."""
+    case = BY_NAME[name]
+    messages = [user(name)]
+    answer = ask(bench.stub, UNARY, params(model_of(origin), messages, case))
+    completion = check(answer, case.turns[0], origin, UNARY)
+    bench.begun[origin.name, name] = [*messages, completion.message, results(completion.message)]
 
 
-def wire_cases(stub: rpc.CompletionServiceStub, provider: str, by_name: dict[str, Case]):
-    """Every wire fault and every error of one protocol."""
-    prefix = "" if provider == "openai" else f"{provider} "
-    errors = SPEAKERS[provider].errors if provider in SPEAKERS else {}
-    for mode in MODES:
-        for fault in LEGAL:
-            for name in ("plain", "weather", "parallel"):
-                case, words = by_name[name], f" #{fault}"
-                row = f"{prefix}#{fault} {name}"
-                yield row, mode, lambda m=mode, c=case, w=words: play(stub, provider, m, c, w)
-        for fault, reasons in BREAKING.items():
-            reason = reasons[MODES.index(mode)]
-            if reason is None:
-                continue
-            asked = f"{IMPATIENT}{provider}" if reason == "PROVIDER_TIMEOUT" else provider
-            prompt = f"plain #{fault}"
-            yield (
-                f"{prefix}#{fault}",
-                mode,
-                lambda v=asked, m=mode, p=prompt, r=reason: fail(stub, v, m, p, r),
-            )
-        for kind, usual in ERRORS.items():
-            for vendor in ("openai", "groq") if provider == "openai" else (provider,):
-                reason = errors.get(kind, usual)
-                yield (
-                    f"{vendor} error {kind}",
-                    mode,
-                    lambda v=vendor, m=mode, k=kind, r=reason: fail(stub, v, m, k, r),
-                )
+def move(bench: Bench, origin: Family, family: Family, mode: str, name: str) -> None:
+    """A conversation that another family has begun goes on here."""
+    case = BY_NAME[name]
+    if family.moves_unasked:
+        case = replace(case, options=None)
+    request = params(model_of(family), bench.begun[origin.name, name], case)
+    check(ask(bench.stub, mode, request), case.turns[1], family, mode)
 
 
-def cancel(stub: rpc.CompletionServiceStub, upstream: Upstream) -> None:
+def cancel(bench: Bench, family: Family, mode: str) -> Later:
     """A caller that leaves takes the provider's request along."""
-    request = params("openai:kit-model", [user("long #chunk_ms=20")], Case("long"))
-    stream = stub.StreamCompletion(pb.StreamCompletionRequest(params=request))
-    for event in stream:
-        if event.delta.text:
-            break
-    stream.cancel()
-    for _ in range(50):
-        journal = upstream.ask("journal")
-        if any(entry.get("client_gone") for entry in journal if entry.get("scenario") == "long"):
+    mark = new_mark()
+    words = "#chunk_ms=20" if mode == STREAM else "#delay_ms=60000"
+    request = params(model_of(family), [user(f"long {words} {mark}")], Case("long", "", ()))
+    if mode == STREAM:
+        stream = bench.stub.StreamCompletion(pb.StreamCompletionRequest(params=request))
+        for event in stream:
+            if event.delta.text:
+                break
+        stream.cancel()
+    else:
+        since = bench.upstream.ask("health")["requests"]
+        call = bench.stub.GenerateCompletion.future(pb.GenerateCompletionRequest(params=request))
+        wait_for(bench, mark, since)
+        call.cancel()
+    return mark, check_gone
+
+
+def wait_for(bench: Bench, mark: str, since: int) -> None:
+    """Returns once a request with this mark has come."""
+    for _ in range(200):
+        entries = bench.upstream.ask(f"journal?since={since}")
+        if any(mark in str(entry.get("user")) for entry in entries):
             return
-        time.sleep(0.1)
-    raise Wrong("the upstream still talks")
+        # Those before have been seen; the last ones may not have been read as yet.
+        since = max([since, *(entry["n"] - 2 * WORKERS for entry in entries)])
+        time.sleep(0.05)
+    raise Wrong("the request never came")
 
 
-def service_account(upstream: Upstream) -> Path:
-    """A key of Google's, for tokens of the upstream."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    account = {
-        "type": "service_account",
-        "project_id": "kit",
-        "private_key_id": "1",
-        "private_key": pem.decode(),
-        "client_email": "kit@kit.example",
-        "token_uri": f"{upstream.url}/token",
-    }
-    file = Path(tempfile.mkdtemp(prefix="runwire-kit-")) / "account.json"
-    file.write_text(json.dumps(account))
-    return file
+def check_gone(entries: Entries) -> None:
+    if not any(entry.get("client_gone") for entry in entries):
+        raise Wrong("the upstream has talked to the end")
 
 
-def config(upstream: Upstream) -> str:
-    account = service_account(upstream)
-
-    def section(name: str, kind: str, path: str, parameters: dict[str, str]) -> str:
-        lines = [
-            f"[providers.{name}]",
-            f'kind = "{kind}"',
-            f'base_url = "{upstream.url}{path}"',
-            'api_key_env = "KIT_KEY"',
-        ]
-        if name.startswith(IMPATIENT):
-            lines += ['first_byte_timeout = "1s"', 'idle_timeout = "1s"', 'timeout = "2s"']
-        if parameters:
-            lines.append(f"[providers.{name}.parameters]")
-            lines += [f'{key} = "{value.format(account=account)}"' for key, value in parameters.items()]
-        return "\n".join(lines)
-
-    sections = [section(name, "openai", path, {}) for name, path in VENDORS.items()]
-    sections.append(section(f"{IMPATIENT}openai", "openai", VENDORS["openai"], {}))
-    for name, speaker in SPEAKERS.items():
-        names = (name, f"{IMPATIENT}{name}")
-        sections += [section(full, speaker.kind, speaker.path, speaker.parameters) for full in names]
-    return "[retry]\nmax_attempts = 1\n" + "\n\n".join(sections) + "\n"
+# === the cells ===
 
 
-def report(rows: dict[str, dict[str, str]]) -> tuple[int, int]:
-    passed = failed = 0
-    print(f"{'':42} {'unary':8} stream")
-    for row, cells in rows.items():
-        marks = []
+def plans() -> Iterator[Plan | tuple[Cell, str]]:
+    """Every cell: what to do, or why nothing is done."""
+    for family in FAMILIES:
+        yield from scenario_plans(family)
+        yield from legal_plans(family)
+        yield from breaking_plans(family)
+        for kind, usual in ERRORS.items():
+            for mode in MODES:
+                reason = reason_of(family, kind, usual)
+                action = partial(fail, model=model_of(family), mode=mode, prompt=kind, reason=reason)
+                yield Plan(Cell(family.name, "errors", kind, mode), action)
+        yield from move_plans(family)
         for mode in MODES:
-            outcome = cells.get(mode)
-            marks.append("-" if outcome is None else "ok" if outcome == "" else "FAILED")
-            passed += outcome == ""
-            failed += bool(outcome)
-        print(f"{row[:42]:42} {marks[0]:8} {marks[1]}")
-    for row, cells in rows.items():
-        for mode, outcome in cells.items():
-            if outcome:
-                print(f"FAILED {row} ({mode}): {outcome}")
-    return passed, failed
+            yield Plan(Cell(family.name, "cancel", "cancel", mode), partial(cancel, family=family, mode=mode))
 
 
-def run(action) -> str:
+def scenario_plans(family: Family) -> Iterator[Plan | tuple[Cell, str]]:
+    for usual, mode in itertools.product(SCENARIOS, MODES):
+        cell = Cell(family.name, usual.column, usual.row, mode)
+        excuse = family.excused.get(usual.row, family.excused.get(f"{usual.row} {mode}"))
+        if excuse:
+            yield cell, excuse
+            continue
+        case = differing(family, usual, mode)
+        if case.name == "thinktool":
+            # The upstream knows Gemini's calls by name and arguments, and expects on all of them the
+            # signature that it has given last.
+            action = partial(play_reasoning, family=family, mode=mode, case=case)
+            yield Plan(cell, action, alone=family.wire == GEMINI)
+            continue
+        # 200 kB in pieces of seven characters once is enough.
+        words = " #piece=1000" if case.name == "bigargs" and family.name != "openai" else ""
+        yield Plan(cell, partial(play, family=family, mode=mode, case=case, words=words, tells_usage=True))
+
+
+def legal_plans(family: Family) -> Iterator[Plan | tuple[Cell, str]]:
+    for fault in LEGAL:
+        names = fault.scenarios if family.is_thorough else fault.scenarios[:1]
+        for name, mode in itertools.product(names, MODES):
+            cell = Cell(family.name, "legal", f"#{fault.words} {name}", mode)
+            excuse = why_not(family, fault, mode)
+            if excuse:
+                yield cell, excuse
+                continue
+            case = differing(family, BY_NAME[name], mode)
+            words, tells = f" #{fault.words}", fault.tells_usage
+            action = partial(play, family=family, mode=mode, case=case, words=words, tells_usage=tells)
+            yield Plan(cell, action)
+
+
+def why_not(family: Family, fault: Legal, mode: str) -> str | None:
+    if family.wire not in fault.wires:
+        return fault.why_not
+    if mode not in fault.modes:
+        return NO_UNARY if mode == UNARY else NO_STREAMED
+    return family.excused.get(f"#{fault.words}")
+
+
+def breaking_plans(family: Family) -> Iterator[Plan | tuple[Cell, str]]:
+    for (words, reasons), mode in itertools.product(BREAKING.items(), MODES):
+        cell = Cell(family.name, "broken", f"#{words}", mode)
+        usual = reasons[MODES.index(mode)]
+        if usual is None:
+            yield cell, NO_STREAM if mode == UNARY else NO_BODY
+            continue
+        reason = reason_of(family, words, usual)
+        model = model_of(family, IMPATIENT if reason == "PROVIDER_TIMEOUT" else "")
+        yield Plan(cell, partial(fail, model=model, mode=mode, prompt=f"plain #{words}", reason=reason))
+
+
+def origins() -> Iterator[tuple[Family, str]]:
+    """Where conversations begin, and which: parallel calls, and a call behind reasoning."""
+    for origin in FAMILIES:
+        if origin.is_origin:
+            yield origin, "parallel"
+            if origin.wire != GEMINI:
+                yield origin, "thinktool"
+
+
+def move_plans(family: Family) -> Iterator[Plan]:
+    for (origin, name), mode in itertools.product(origins(), MODES):
+        if origin.name != family.name:
+            cell = Cell(family.name, "moves", f"{name} of {origin.name}", mode)
+            yield Plan(cell, partial(move, origin=origin, family=family, mode=mode, name=name))
+
+
+# === the run ===
+
+
+def run(action: Callable[[], Later | None]) -> tuple[str, Later | None]:
+    """The problem, if there is one, and what the action returns."""
     try:
-        action()
+        return "", action()
     except Wrong as wrong:
-        return str(wrong)
-    return ""
+        return str(wrong), None
+    except Exception as error:  # noqa: BLE001 - a cell that cannot be played has failed, not the run
+        return f"{type(error).__name__}: {error}", None
+
+
+def play_all(bench: Bench, only: str) -> list[Outcome]:
+    chosen = [plan for plan in plans() if only in str(plan.cell if isinstance(plan, Plan) else plan[0])]
+    outcomes = [Outcome(plan[0], excuse=plan[1]) for plan in chosen if not isinstance(plan, Plan)]
+    ready = [plan for plan in chosen if isinstance(plan, Plan)]
+    if any(plan.cell.column == "moves" for plan in ready):
+        for origin, name in origins():
+            begin(bench, origin, name)
+    crowd = [plan for plan in ready if not plan.alone]
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        played = list(pool.map(lambda plan: run(lambda: plan.action(bench)), crowd))
+    last = [plan for plan in ready if plan.alone]
+    played += [run(lambda plan=plan: plan.action(bench)) for plan in last]
+    noted = marked(bench.upstream)
+    for plan, (problem, later) in zip(crowd + last, played, strict=True):
+        found = problem if later is None else look_up(later, noted)
+        outcomes.append(Outcome(plan.cell, problem=found))
+    return outcomes
+
+
+def look_up(later: Later, noted: dict[str, Entries]) -> str:
+    mark, look = later
+    return run(lambda: look(noted.get(mark, [])))[0]
+
+
+def marked(upstream: Upstream) -> dict[str, Entries]:
+    """What the upstream has noted, by the mark of the request."""
+    noted: dict[str, Entries] = {}
+    for entry in upstream.ask("journal"):
+        if found := MARK.search(str(entry.get("user"))):
+            noted.setdefault(found[0], []).append(entry)
+    return noted
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kit", type=Path, required=True)
-    parser.add_argument("--only", default="", help="rows that hold this text")
+    parser.add_argument("--only", default="", help="cells that hold this text, such as 'mistral tool'")
     arguments = parser.parse_args()
     upstream = Upstream.start(arguments.kit)
+    began = time.monotonic()
     try:
-        server = Server.start(config(upstream))
+        # Every request of the run is kept, to be looked at in the end.
+        upstream.tell("script", {"journal": 100_000})
+        upstream.tell("reset")
+        account = service_account(upstream)
+        server = Server.start(config(upstream, account))
         with grpc.insecure_channel(server.address) as channel:
-            stub = rpc.CompletionServiceStub(channel)
-            cells = [cell for cell in cases(stub) if arguments.only in cell[0]]
-            # The upstream knows Gemini's calls by name and arguments, and expects the signature that it has
-            # given last on all of them: those that get one go last, and one by one.
-            cells.sort(key=lambda cell: cell[0].endswith(" thinktool"))
-            with concurrent.futures.ThreadPoolExecutor(16) as pool:
-                early = [cell for cell in cells if not cell[0].endswith(" thinktool")]
-                outcomes = list(pool.map(lambda cell: run(cell[2]), early))
-                outcomes += [run(action) for _, _, action in cells[len(early) :]]
-            rows: dict[str, dict[str, str]] = {}
-            for (row, mode, _), outcome in zip(cells, outcomes, strict=True):
-                rows.setdefault(row, {})[mode] = outcome
-            rows["cancellation reaches the upstream"] = {"stream": run(lambda: cancel(stub, upstream))}
+            bench = Bench(rpc.CompletionServiceStub(channel), upstream, {})
+            outcomes = play_all(bench, arguments.only)
+            violations = upstream.ask("violations?level=error")
+            warnings = upstream.ask("violations?level=warn")
+            if arguments.only in "tokens":
+                for name, action in renewals(bench.stub, upstream, account):
+                    outcomes.append(Outcome(Cell("vertex", "tokens", name, UNARY), problem=run(action)[0]))
         log = server.stop()
-        rows["no prompt and no key in the log"] = {
-            "unary": "a prompt or a key" if "sk-kit" in log or "plain #" in log or TEXT in log else ""
-        }
-        passed, failed = report(rows)
-        for violation in upstream.ask("violations?level=error"):
-            print("VIOLATION", json.dumps(violation, ensure_ascii=False)[:400])
-            failed += 1
     finally:
         upstream.stop()
+    told = any(secret in log for secret in ("sk-kit", "plain #", TEXT))
+    secret = "a prompt or a key" if told else ""
+    outcomes.append(Outcome(Cell("all", "log", "no prompt and no key in the log", UNARY), problem=secret))
+    for number, violation in enumerate(violations):
+        cell = Cell(violation["provider"], "violations", str(number), UNARY)
+        outcomes.append(Outcome(cell, problem=json.dumps(violation, ensure_ascii=False)[:400]))
+    passed, failed, excused = report(outcomes, whole=not arguments.only)
+    kinds = Counter((warning["provider"], warning["rule"]) for warning in warnings)
+    for (provider, rule), count in sorted(kinds.items()):
+        print(f"noted by the upstream: {provider} {rule}, {count} times")
+    print(f"{time.monotonic() - began:.0f} s, {excused} cells excused")
     print(f"\nkit: {passed} passed, {failed} failed")
     return 1 if failed else 0
 

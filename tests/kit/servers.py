@@ -62,6 +62,11 @@ class Upstream:
         with urllib.request.urlopen(f"{self.url}/__kit/{what}", timeout=30) as answer:
             return json.load(answer)
 
+    def tell(self, what: str, body: object = None) -> None:
+        data = json.dumps(body or {}).encode()
+        with urllib.request.urlopen(f"{self.url}/__kit/{what}", data, timeout=30) as answer:
+            answer.read()
+
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(30)
@@ -71,28 +76,33 @@ class Upstream:
 class Server:
     """The server under test, with providers that point at the upstream."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     address: str
+    log: Path
 
     @classmethod
     def start(cls, config: str) -> Server:
-        file = Path(tempfile.mkdtemp(prefix="runwire-kit-")) / "runwire.toml"
+        folder = Path(tempfile.mkdtemp(prefix="runwire-kit-"))
+        file, log = folder / "runwire.toml", folder / "log"
         file.write_text(config)
-        arguments = ["--config", str(file), "--data-dir", str(file.parent / "data")]
-        process = subprocess.Popen(
-            [os.environ["RUNWIRE_BIN"], "serve", *arguments, "--listen", "127.0.0.1:0"],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "KIT_KEY": "sk-kit-0123456789abcdef"},
-        )
-        assert process.stderr is not None
-        for line in process.stderr:
-            if ready := READY.search(line):
-                return cls(process, ready[1])
-        raise SystemExit("the server does not start")
+        arguments = ["--config", str(file), "--data-dir", str(folder / "data")]
+        # Into a file: a pipe that nobody empties would stop the server once it is full.
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                [os.environ["RUNWIRE_BIN"], "serve", *arguments, "--listen", "127.0.0.1:0"],
+                stderr=stderr,
+                env={**os.environ, "KIT_KEY": "sk-kit-0123456789abcdef"},
+            )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            if ready := READY.search(log.read_text()):
+                return cls(process, ready[1], log)
+            time.sleep(0.05)
+        process.kill()
+        raise SystemExit(f"the server does not start: {log.read_text()}")
 
     def stop(self) -> str:
-        """Stops it and returns the rest of its log."""
+        """Stops it and returns its log."""
         self.process.terminate()
-        _, log = self.process.communicate(timeout=60)
-        return log
+        self.process.wait(60)
+        return self.log.read_text()
