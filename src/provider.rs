@@ -50,6 +50,7 @@ mod token;
 mod upstream;
 pub mod vendor;
 mod vertex;
+mod wait;
 pub mod watsonx;
 
 use std::collections::BTreeMap;

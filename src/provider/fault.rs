@@ -5,16 +5,14 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header::DATE, header::RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, value::RawValue};
 
-use super::date;
+use super::wait;
 use crate::domain::fault::{Fault, Reason};
 
 /// How long to wait where the provider does not say.
 const SOON: Duration = Duration::from_millis(500);
-/// The longest wait that is believed; more is a provider's mistake.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// An error in the provider's own words, lower case where they are matched.
 #[derive(Default, PartialEq, Eq)]
@@ -168,7 +166,7 @@ pub(crate) fn of_words(words: &Words, other: Reason) -> Fault {
 pub(crate) fn of_reason(reason: Reason, headers: &HeaderMap) -> Fault {
     let mut fault = Fault::new(reason, message_of(reason));
     if may_help(reason) {
-        fault.retry_after = Some(retry_after(headers).unwrap_or(SOON));
+        fault.retry_after = Some(wait::asked(reason, headers).unwrap_or(SOON));
     }
     fault
 }
@@ -284,26 +282,6 @@ const fn message_of(reason: Reason) -> &'static str {
         }
         _ => "the provider finds the request invalid",
     }
-}
-
-/// The wait that the headers ask for: `retry-after-ms`, or `retry-after` in seconds or as a date. A
-/// date counts from the response's own `date`, so that clocks need not agree.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let seconds = |value: f64| {
-        (value.is_finite() && value >= 0.0)
-            .then(|| Duration::from_secs_f64(value.min(MAX_RETRY_AFTER.as_secs_f64())))
-    };
-    if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
-        return seconds(millis / 1000.0);
-    }
-    let wait = text(RETRY_AFTER.as_str())?;
-    if let Ok(value) = wait.parse::<f64>() {
-        return seconds(value);
-    }
-    let now = date::parse(text(DATE.as_str())?)?;
-    let wait = Duration::from_secs(date::parse(wait)?.saturating_sub(now));
-    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]

@@ -1,5 +1,3 @@
-use http::HeaderValue;
-
 use super::*;
 
 fn body(status: u16, body: &str) -> Fault {
@@ -125,51 +123,4 @@ fn what_the_provider_says_is_not_repeated() {
     assert_eq!(fault.metadata["parameter"], "messages[0].content");
     let words = Words::parse(br#"{"error":{"message":"my secret prompt"}}"#);
     assert!(!format!("{words:?}").contains("secret"));
-}
-
-#[track_caller]
-fn check_wait(headers: &[(&'static str, &'static str)], wait: Option<Duration>) {
-    let headers = headers
-        .iter()
-        .map(|(name, value)| {
-            (
-                http::HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )
-        })
-        .collect();
-    assert_eq!(retry_after(&headers), wait);
-}
-
-#[test]
-fn the_wait_is_read_in_all_its_forms() {
-    check_wait(&[], None);
-    check_wait(&[("retry-after", "2")], Some(Duration::from_secs(2)));
-    check_wait(&[("retry-after", "0.5")], Some(Duration::from_millis(500)));
-    check_wait(
-        &[("retry-after", "9"), ("retry-after-ms", "1500")],
-        Some(Duration::from_millis(1500)),
-    );
-    check_wait(
-        &[
-            ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
-            ("date", "Sun, 06 Nov 1994 08:49:30 GMT"),
-        ],
-        Some(Duration::from_secs(7)),
-    );
-    check_wait(
-        &[
-            ("retry-after", "Sun, 06 Nov 1994 08:49:30 GMT"),
-            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
-        ],
-        Some(Duration::ZERO),
-    );
-}
-
-#[test]
-fn a_wait_that_makes_no_sense_is_none_or_cut() {
-    for nonsense in ["-1", "NaN", "inf", "soon", "Sun, 06 Nov 1994 08:49:37 GMT"] {
-        check_wait(&[("retry-after", nonsense)], None);
-    }
-    check_wait(&[("retry-after", "1e300")], Some(MAX_RETRY_AFTER));
 }
