@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -67,6 +68,8 @@ pub(crate) struct Assembler {
     /// The parts of the calls, by index.
     calls: BTreeMap<u64, usize>,
     extras: Extras,
+    /// What the vendor says went wrong, in lower case. Never shown.
+    error: String,
     end: Option<(String, WireUsage)>,
 }
 
@@ -88,6 +91,7 @@ impl Assembler {
             contents: BTreeMap::new(),
             calls: BTreeMap::new(),
             extras: Extras::default(),
+            error: String::new(),
             end: None,
         }
     }
@@ -139,6 +143,16 @@ impl Assembler {
         Ok(())
     }
 
+    /// What an answer that ended in an error means. There are words for it at most, and no code.
+    fn failure(&mut self, word: &str) -> Fault {
+        let words = Words {
+            message: std::mem::take(&mut self.error),
+            status: (word == "TIMEOUT").then_some(StatusCode::GATEWAY_TIMEOUT),
+            ..Words::default()
+        };
+        fault::of_words(&words, Reason::ProviderStreamBroken)
+    }
+
     fn take(&mut self, event: &Event<'_>, out: &mut Vec<Delta>) -> Result<Progress, Fault> {
         let index = event.index.unwrap_or(0);
         let grown = event.delta.as_ref();
@@ -171,7 +185,9 @@ impl Assembler {
             }
             "message-end" => {
                 let word = grown.and_then(|grown| grown.finish_reason.as_deref());
+                let error = grown.and_then(|grown| grown.error.as_deref());
                 let usage = grown.and_then(|grown| grown.usage).unwrap_or_default();
+                self.error = error.unwrap_or_default().to_lowercase();
                 self.end = Some((word.unwrap_or_default().to_owned(), usage));
                 return Ok(Progress::Ended);
             }
@@ -211,11 +227,7 @@ impl Assemble for Assembler {
             "COMPLETE" | "STOP_SEQUENCE" => FinishReason::Stop,
             "MAX_TOKENS" => FinishReason::Length,
             "ERROR_TOXIC" => FinishReason::ContentFilter,
-            "ERROR" | "TIMEOUT" | "" => {
-                return Err(fault::broken_stream(
-                    "the provider ended its answer in an error",
-                ));
-            }
+            "ERROR" | "TIMEOUT" | "" => return Err(self.failure(&word)),
             _ => FinishReason::Other,
         };
         Ok(self.draft.complete(End {

@@ -227,6 +227,9 @@ pub(crate) struct Grown<'a> {
     /// Why it stopped.
     #[serde(borrow, default)]
     pub finish_reason: Option<Cow<'a, str>>,
+    /// What went wrong, where it stopped in an error.
+    #[serde(borrow, default)]
+    pub error: Option<Cow<'a, str>>,
     /// Tokens.
     #[serde(default)]
     pub usage: Option<Usage>,

@@ -38,8 +38,8 @@ pub(crate) fn decode(quirks: &Quirks, turn: Turn, body: &[u8]) -> Result<Complet
     let chunk: Chunk<'_> = serde_json::from_slice(body).map_err(|_error| {
         fault::invalid_response("the provider's answer is not the JSON of one")
     })?;
-    if let Some(error) = chunk.error.filter(|error| error.get() != "null") {
-        return Err(fault::in_band(error, Reason::ProviderUnavailable));
+    if let Some(fault) = reported(&chunk, body, Reason::ProviderUnavailable) {
+        return Err(fault);
     }
     let choice = chunk.choices.iter().flatten().next();
     if choice.is_none_or(|choice| choice.message.is_none()) {
@@ -265,8 +265,8 @@ impl Assemble for Assembler {
                 ));
             }
         };
-        if let Some(error) = chunk.error.filter(|error| error.get() != "null") {
-            return Err(fault::in_band(error, Reason::ProviderStreamBroken));
+        if let Some(fault) = reported(&chunk, data, Reason::ProviderStreamBroken) {
+            return Err(fault);
         }
         if frame.event == "error" {
             return Err(fault::of_words(
@@ -321,6 +321,17 @@ impl Surroundings for Around {
     fn place(&mut self, call: usize) -> u32 {
         self.index_of(Place::Call(call))
     }
+}
+
+/// The error that a chunk is instead of one.
+fn reported(chunk: &Chunk<'_>, data: &[u8], other: Reason) -> Option<Fault> {
+    if let Some(error) = chunk.error.filter(|error| error.get() != "null") {
+        return Some(fault::in_band(error, other));
+    }
+    let at_top = chunk
+        .object
+        .is_some_and(|object| object.get() == "\"error\"");
+    at_top.then(|| fault::of_words(&Words::parse(data), other))
 }
 
 /// Content as text: a string, or the texts of an array of parts. Anything else is nothing.

@@ -24,6 +24,9 @@ pub(crate) struct Chunk<'a> {
     /// An error in place of an answer.
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
+    /// What it is: `error` where an error's members stand at the top, as with Mistral and vLLM.
+    #[serde(borrow, default)]
+    pub object: Option<&'a RawValue>,
     /// What the vendor runs on.
     #[serde(borrow, default)]
     pub system_fingerprint: Option<&'a RawValue>,
