@@ -3,47 +3,52 @@
 //!
 //! Source: learn.microsoft.com, "Azure OpenAI in Microsoft Foundry Models REST API reference", "API
 //! version lifecycle" (for `/openai/v1`), "Content filtering", "Azure AI Model Inference REST API", and
-//! "OAuth 2.0 client credentials flow".
+//! "OAuth 2.0 client credentials flow" with its cases of a shared secret and of a federated credential.
 //!
 //! - The model's name is that of the deployment.
 //! - The base URL decides how it is asked: see `Style`.
 //! - The key goes out in `api-key`. With the parameters `tenant_id` and `client_id` the key is the
 //!   secret of an application in Entra ID, and what goes out is a token that it is exchanged for.
+//!   Without a key the file `federated_token_file` vouches for the application: workload identity.
+//! - Azure AI inference refuses members that its schema does not have, such as `stream_options`, unless
+//!   it is told by `extra-parameters` to pass them on to the model.
 //! - What the content filter refuses comes with status 400: it is an outcome, `CONTENT_FILTER`.
 
-use std::{fmt, sync::Arc};
+mod entra;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use http::HeaderName;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
+use self::entra::Entra;
 use super::{
     auth::{KeyHeader, Missing},
     endpoint::Adapter,
-    http::Client,
     openai::{OpenAi, Quirks},
     protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
     registry::Parts,
-    token::{self, Token, TokenCache, TokenSettings, TokenSource},
+    token::{TokenCache, TokenSettings},
 };
 use crate::domain::{
     completion::Completion, fault::Fault, json::JsonText, message::Media, model::ModelInfo,
-    secret::Secret,
 };
 
 /// Parameters that the environment may hold, and the variables that are looked at.
-pub(super) const PARAMETERS: &[(&str, &[&str])] = &[("api_version", &["AZURE_API_VERSION"])];
+pub(super) const PARAMETERS: &[(&str, &[&str])] = &[
+    ("api_version", &["AZURE_API_VERSION"]),
+    ("federated_token_file", &["AZURE_FEDERATED_TOKEN_FILE"]),
+];
 
 /// The variable that holds the base URL.
 const BASE_URL: &str = "AZURE_BASE_URL";
 /// The header of a key, at both services.
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
+/// Says what becomes of members that the schema of Azure AI inference does not have.
+const EXTRA: HeaderName = HeaderName::from_static("extra-parameters");
 /// The API version for addresses that need one, where nobody names another.
 const OPENAI_VERSION: &str = "2024-10-21";
 const INFERENCE_VERSION: &str = "2024-05-01-preview";
-/// What a token is good for.
-const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
-const AUTHORITY: &str = "https://login.microsoftonline.com";
 
 /// How a model is asked, by the shape of the base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,10 +178,13 @@ pub(crate) fn build(parts: &mut Parts<'_>) -> Result<Arc<dyn Adapter>, String> {
 impl Protocol for Azure {
     fn encode(&self, call: Call<'_>) -> Result<Encoded, Fault> {
         let path = self.style.path(&call.model.model)?;
-        Ok(Encoded {
-            path,
-            ..self.openai.encode(call)?
-        })
+        let mut encoded = self.openai.encode(call)?;
+        encoded.path = path;
+        if matches!(self.style, Style::Inference { .. }) {
+            let pass_on = HeaderValue::from_static("pass-through");
+            encoded.headers.push((EXTRA, pass_on));
+        }
+        Ok(encoded)
     }
 
     fn takes_uri(&self, model: &str, media: &Media) -> bool {
@@ -212,64 +220,6 @@ fn filter_result(body: &[u8]) -> Option<JsonText> {
     let found = body.pointer("/error/innererror/content_filter_result")?;
     let metadata = serde_json::json!({ "content_filter_result": found });
     JsonText::parse_object(&metadata.to_string()).ok()
-}
-
-/// An application in Entra ID.
-struct Entra {
-    client: Client,
-    url: String,
-    client_id: String,
-    secret: Secret,
-    scope: String,
-}
-
-impl Entra {
-    /// The application that the parameters name; `None` when they name none.
-    fn of(parts: &mut Parts<'_>) -> Result<Option<Self>, String> {
-        let (tenant, client_id) = (parts.parameter("tenant_id"), parts.parameter("client_id"));
-        let (tenant, client_id) = match (tenant, client_id) {
-            (None, None) => return Ok(None),
-            (Some(tenant), Some(client_id)) => (tenant, client_id.to_owned()),
-            (Some(_), None) | (None, Some(_)) => {
-                return Err("parameters.tenant_id and parameters.client_id go together".to_owned());
-            }
-        };
-        let Some(secret) = parts.key().cloned() else {
-            return Ok(None);
-        };
-        let authority = parts.parameter("authority").unwrap_or(AUTHORITY);
-        let url = format!("{authority}/{tenant}/oauth2/v2.0/token");
-        let scope = parts.parameter("scope").unwrap_or(SCOPE).to_owned();
-        Ok(Some(Self {
-            client: parts.client()?,
-            url,
-            client_id,
-            secret,
-            scope,
-        }))
-    }
-}
-
-impl fmt::Debug for Entra {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entra({})", self.client_id)
-    }
-}
-
-impl TokenSource for Entra {
-    fn fetch(&self) -> BoxFuture<'_, Result<Token, Fault>> {
-        async move {
-            let fields = [
-                ("grant_type", "client_credentials"),
-                ("client_id", &self.client_id),
-                ("client_secret", self.secret.expose()),
-                ("scope", &self.scope),
-            ];
-            let limit = TokenSettings::default().fetch;
-            token::post_form(&self.client, &self.url, &fields, limit).await
-        }
-        .boxed()
-    }
 }
 
 #[cfg(test)]

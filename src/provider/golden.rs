@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{
     eventstream,
     framing::{Decoder, Framing},
-    protocol::{Call, Frame, Progress, Protocol, Turn},
+    protocol::{Call, Frame, Progress, Protocol, Rejection, Turn},
 };
 use crate::{
     domain::{
@@ -44,6 +44,9 @@ struct Domain {
     provider: String,
     model: String,
     answer: String,
+    /// The status of the answer in one piece, where it is not a success.
+    #[serde(default)]
+    status: Option<u16>,
     messages: Vec<Value>,
     #[serde(default)]
     tools: Vec<Value>,
@@ -156,7 +159,16 @@ fn check_case(case: &Path, protocol: &impl Fn(&str) -> Box<dyn Protocol>) {
     check_file(&case.join("request.json"), &body);
     let turn = || turn(&model, &request);
     if let Ok(response) = text("response.json") {
-        let completion = protocol.decode(turn(), response.as_bytes());
+        let completion = match domain.status {
+            None => protocol.decode(turn(), response.as_bytes()),
+            Some(status) => protocol.reject(
+                turn(),
+                Rejection {
+                    status: http::StatusCode::from_u16(status).unwrap(),
+                    body: response.as_bytes(),
+                },
+            ),
+        };
         check_file(&case.join("events.json"), &events(&[], completion));
         return;
     }

@@ -267,5 +267,6 @@ mod tests {
     fn golden_cases_hold() {
         golden::check_family(FAMILY, protocol);
         golden::check_family("mistral", protocol);
+        golden::check_family("huggingface", protocol);
     }
 }

@@ -353,4 +353,6 @@ fn not_a_url() -> Fault {
 }
 
 #[cfg(test)]
+pub(crate) mod server;
+#[cfg(test)]
 mod tests;

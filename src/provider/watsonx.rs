@@ -160,12 +160,13 @@ impl Protocol for Watsonx {
     fn reject(&self, turn: Turn, rejection: Rejection<'_>) -> Result<Completion, Fault> {
         let body: Option<Value> = serde_json::from_slice(rejection.body).ok();
         let first = body.as_ref().and_then(|body| body.pointer("/errors/0"));
-        let words = first.map(Words::of).unwrap_or_default();
-        let mut fault = fault::of_status(rejection.status, &turn.headers, &words);
-        if words.code == "model_not_supported" {
-            fault.reason = Reason::ModelNotFound;
-        }
-        Err(fault)
+        let mut words = first.map(Words::of).unwrap_or_default();
+        words.code = match &*words.code {
+            "model_not_supported" => "model_not_found".to_owned(),
+            "token_quota_reached" => "insufficient_quota".to_owned(),
+            _ => words.code,
+        };
+        Err(fault::of_status(rejection.status, &turn.headers, &words))
     }
 
     fn models_path(&self) -> Option<&'static str> {

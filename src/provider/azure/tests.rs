@@ -10,10 +10,12 @@ use crate::{
         id::CallId,
         message::{Message, Role},
         model::{FinishReason, ModelRef, Options},
+        secret::Secret,
     },
     provider::{
         Providers, golden,
         settings::{ProviderSettings, Settings},
+        token::server::{TokenServer, check_renewal},
         upstream::{Upstream, response},
     },
     run::port::{Answer, Models},
@@ -37,6 +39,38 @@ fn golden_cases_hold() {
     golden::check_family("azure", |_| {
         Box::new(azure(Style::of("https://x.openai.azure.com", None)))
     });
+    golden::check_family("azure_inference", |_| Box::new(inference()));
+}
+
+fn inference() -> Azure {
+    let style = Style::of("https://x.services.ai.azure.com/models", None);
+    Azure {
+        openai: OpenAi {
+            name: "azure".to_owned(),
+            quirks: Quirks::COMPATIBLE,
+            options: None,
+        },
+        style,
+    }
+}
+
+#[test]
+fn inference_is_told_to_pass_on_what_its_schema_does_not_have() {
+    let request = Request {
+        messages: vec![Arc::new(Message::text(Role::User, "hi"))],
+        tools: Arc::from([]),
+        options: Arc::new(Options::default()),
+    };
+    let model = ModelRef::parse("azure:Phi-4").unwrap();
+    let call = Call {
+        model: &model,
+        request: &request,
+        answer: Answer::Streamed,
+    };
+    let headers = inference().encode(call).unwrap().headers;
+    assert_eq!(headers, [(EXTRA, HeaderValue::from_static("pass-through"))]);
+    let openai = azure(Style::V1 { prefix: "" });
+    assert!(openai.encode(call).unwrap().headers.is_empty());
 }
 
 #[track_caller]
@@ -116,9 +150,7 @@ fn a_filtered_prompt_is_an_outcome_and_tells_the_categories() {
 }
 
 async fn ask(provider: ProviderSettings) -> Result<Completion, Fault> {
-    let mut settings = Settings::default();
-    settings.providers.insert("azure".to_owned(), provider);
-    let providers = Providers::new(&settings).unwrap();
+    let providers = Providers::new(&settings(provider)).unwrap();
     let request = Request {
         messages: vec![Arc::new(Message::text(Role::User, "hi"))],
         tools: Arc::from([]),
@@ -181,6 +213,67 @@ async fn an_application_s_secret_is_exchanged_for_a_token() {
     let request = upstream.requests().remove(0);
     assert!(request.contains("authorization: Bearer t-1"), "{request}");
     assert!(!request.contains("api-key"));
+}
+
+/// An application in Entra ID, whose tokens this server grants.
+fn application(server: &TokenServer, more: &[(&str, &str)]) -> ProviderSettings {
+    let parameters = [
+        ("tenant_id", "tenant"),
+        ("client_id", "app"),
+        ("authority", &*server.url),
+    ];
+    ProviderSettings {
+        base_url: Some(server.url.clone()),
+        parameters: parameters
+            .iter()
+            .chain(more)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..ProviderSettings::default()
+    }
+}
+
+fn settings(provider: ProviderSettings) -> Settings {
+    let mut settings = Settings::default();
+    settings.providers.insert("azure".to_owned(), provider);
+    settings
+}
+
+#[tokio::test]
+async fn a_token_for_a_secret_is_renewed() {
+    let server = TokenServer::start(|path, form| {
+        let expected = "grant_type=client_credentials&client_id=app&client_secret=s%261\
+             &scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default";
+        let good = path == "/tenant/oauth2/v2.0/token" && form == expected;
+        good.then_some(())
+            .ok_or_else(|| "invalid_client".to_owned())
+    })
+    .await;
+    let provider = ProviderSettings {
+        key: Some(Secret::new("s&1")),
+        ..application(&server, &[])
+    };
+    check_renewal(&server, &settings(provider), "azure:gpt-5").await;
+}
+
+#[tokio::test]
+async fn a_token_for_a_workload_is_renewed_with_what_its_file_holds() {
+    let server = TokenServer::start(|path, form| {
+        let expected = "grant_type=client_credentials&client_id=app\
+             &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+             &client_assertion=ey.J.x&scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default";
+        let good = path == "/tenant/oauth2/v2.0/token" && form == expected;
+        good.then_some(()).ok_or_else(|| "invalid_client".to_owned())
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let provider = application(&server, &[("federated_token_file", file.to_str().unwrap())]);
+    let fault = ask(provider.clone()).await.unwrap_err();
+    assert_eq!(fault.reason, Reason::ProviderCredentialsMissing);
+    assert_eq!(fault.metadata["variable"], "AZURE_FEDERATED_TOKEN_FILE");
+    std::fs::write(&file, "ey.J.x\n").unwrap();
+    check_renewal(&server, &settings(provider), "azure:gpt-5").await;
 }
 
 #[tokio::test]

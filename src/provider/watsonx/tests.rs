@@ -12,6 +12,7 @@ use crate::{
     provider::{
         Providers, golden,
         settings::{ProviderSettings, Settings},
+        token::server::{TokenServer, check_renewal},
         upstream::{Upstream, response},
     },
     run::port::Models,
@@ -48,24 +49,6 @@ fn models_are_listed() {
     );
 }
 
-#[test]
-fn the_first_reported_error_counts() {
-    let turn = Turn {
-        model: ModelRef::parse("watsonx:x").unwrap(),
-        tools: Arc::from([]),
-        headers: http::HeaderMap::new(),
-        mint: Box::new(crate::domain::id::CallId::mint),
-    };
-    let rejection = Rejection {
-        status: http::StatusCode::NOT_FOUND,
-        body:
-            br#"{"errors":[{"code":"model_not_supported","message":"Model 'x' is not supported"}],
-            "trace":"t","status_code":404}"#,
-    };
-    let fault = watsonx().reject(turn, rejection).unwrap_err();
-    assert_eq!(fault.reason, Reason::ModelNotFound);
-}
-
 #[tokio::test]
 async fn a_key_is_exchanged_for_a_token() {
     let granted = r#"{"access_token":"t-1","token_type":"Bearer","expires_in":3600}"#;
@@ -100,4 +83,26 @@ async fn a_key_is_exchanged_for_a_token() {
     let request = upstream.requests().remove(0);
     assert!(request.starts_with("POST /ml/v1/text/chat?version=2024-10-08 HTTP/1.1"));
     assert!(request.contains("authorization: Bearer t-1"), "{request}");
+}
+
+#[tokio::test]
+async fn a_token_is_renewed() {
+    let server = TokenServer::start(|path, form| {
+        let expected = "grant_type=urn%3Aibm%3Aparams%3Aoauth%3Agrant-type%3Aapikey&apikey=k-1";
+        let good = path == "/identity/token" && form == expected;
+        good.then_some(()).ok_or_else(|| "BXNIM0415E".to_owned())
+    })
+    .await;
+    let parameters = [("project_id", "p-1"), ("iam_url", &*server.url)];
+    let provider = ProviderSettings {
+        base_url: Some(server.url.clone()),
+        key: Some(Secret::new("k-1")),
+        parameters: parameters
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        ..ProviderSettings::default()
+    };
+    let mut settings = Settings::default();
+    settings.providers.insert("watsonx".to_owned(), provider);
+    check_renewal(&server, &settings, "watsonx:ibm/granite-3-8b-instruct").await;
 }
