@@ -233,3 +233,17 @@ async def test_models_are_listed_and_providers_that_fail_are_named(client: Async
     models = await client.models()
     assert all(model.id.startswith(f"{model.provider}:") for model in models)
     assert "up" in models.unavailable
+
+
+async def test_leaving_a_stream_early_ends_the_call(client: AsyncClient) -> None:
+    async with await client.stream("script:slow-3000", "Hi") as stream:
+        async for _ in stream:
+            break
+    assert stream._call.cancelled()
+
+
+def test_leaving_a_synchronous_stream_early_ends_the_call(sync_client: Client) -> None:
+    with sync_client.stream("script:slow-3000", "Hi") as stream:
+        for _ in stream:
+            break
+    assert stream._stream._call.cancelled()

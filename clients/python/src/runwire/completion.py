@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 import grpc.aio
@@ -116,7 +117,8 @@ def _definition(tool: ToolDefinition) -> generation_pb2.Tool:
 class CompletionStream:
     """The deltas of one turn, and then the whole of it.
 
-    Iterate once; :attr:`completion` is there after the last delta. Leaving early cancels the provider's call.
+    Iterate once; :attr:`completion` is there after the last delta. Where the loop may be left early, use
+    it in an ``async with`` block: the end of the block cancels the provider's call.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class CompletionStream:
         #: The model that answers; known once it has begun.
         self.model = ""
         self.id = ""
+        self._call = call
         self._deltas: AsyncGenerator[Delta, None] = self._draw(messages(call))
 
     @property
@@ -160,6 +163,15 @@ class CompletionStream:
     async def aclose(self) -> None:
         """Stop here; the provider's call is cancelled."""
         await self._deltas.aclose()
+        self._call.cancel()
+
+    async def __aenter__(self) -> CompletionStream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     async def _draw(
         self, responses: AsyncGenerator[completion_service_pb2.StreamCompletionResponse, None]
@@ -206,6 +218,14 @@ class SyncCompletionStream:
     def close(self) -> None:
         """Stop here; the provider's call is cancelled."""
         background.run(self._stream.aclose())
+
+    def __enter__(self) -> SyncCompletionStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def _delta(message_id: str, delta: message_pb2.MessageDelta) -> Delta | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from runwire.v1 import run_pb2, run_service_pb2
 Detail = Literal["full", "durable"]
 
 _DETAILS = {"full": run_service_pb2.EVENT_DETAIL_FULL, "durable": run_service_pb2.EVENT_DETAIL_DURABLE}
+TERMINAL = (run_pb2.Run.STATE_SUCCEEDED, run_pb2.Run.STATE_FAILED, run_pb2.Run.STATE_CANCELLED)
 _RECONNECT_SECONDS = 120.0
 _PAGE = 200
 
@@ -137,13 +139,15 @@ class AsyncRuns:
             detail=_DETAILS[detail],
             include_finished=include_finished,
         )
-        patience = _Patience()
+        patience, seen = _Patience(), Seen()
         while True:
             stub = self._transport.channels().run_streams
             try:
                 async for response in messages(stub.WatchRuns(request, metadata=self._transport.metadata)):
                     patience.heard()
                     for event in response.events:
+                        if not seen.is_new(response.root_run_id, event):
+                            continue
                         for each in to_events(event):
                             yield response.root_run_id, each
                     request.cursor = response.cursor
@@ -171,6 +175,35 @@ class AsyncRuns:
                 return
             except RunwireError as error:
                 await patience.again(error)
+
+
+class Seen:
+    """What a watch of many runs has shown.
+
+    A watch that goes on from an early cursor may come upon events that a snapshot already covered.
+    """
+
+    #: Runs that have ended and are remembered.
+    FINISHED = 4096
+
+    def __init__(self) -> None:
+        self._newest: dict[str, int] = {}
+        self._finished: deque[str] = deque()
+
+    def is_new(self, run_id: str, event: run_pb2.RunEvent) -> bool:
+        """Whether the event is to be shown; it then counts as shown."""
+        kind = event.WhichOneof("event")
+        if kind == "heartbeat":
+            return True
+        if kind != "snapshot" and event.sequence <= self._newest.get(run_id, 0):
+            return False
+        self._newest[run_id] = event.sequence
+        runs = event.snapshot.runs if kind == "snapshot" else [event.run_updated]
+        if any(run.state in TERMINAL for run in runs):
+            self._finished.append(run_id)
+            if len(self._finished) > self.FINISHED:
+                self._newest.pop(self._finished.popleft(), None)
+        return True
 
 
 class _Patience:
