@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 
 from runwire.v1 import generation_pb2 as generation
 
-from families import ANTHROPIC, CHAT, COHERE, GEMINI, MISTRAL, OLLAMA, RESPONSES, Family
+from families import (
+    ANTHROPIC,
+    CHAT,
+    COHERE,
+    CONVERSE,
+    GEMINI,
+    INVOKE,
+    MISTRAL,
+    OLLAMA,
+    RESPONSES,
+    Family,
+)
 
 UNARY, STREAM = "unary", "stream"
 MODES = (UNARY, STREAM)
@@ -205,8 +216,9 @@ ERRORS = {
 
 # === what is legal on the wire ===
 
-ALL = frozenset((CHAT, RESPONSES, MISTRAL, ANTHROPIC, GEMINI, COHERE, OLLAMA))
-SSE = ALL - {OLLAMA}
+ALL = frozenset((CHAT, RESPONSES, MISTRAL, ANTHROPIC, GEMINI, COHERE, OLLAMA, CONVERSE, INVOKE))
+TEXTUAL = ALL - {CONVERSE, INVOKE}
+SSE = TEXTUAL - {OLLAMA}
 # The first one alone, where a family shares its decoder with another that has them all.
 FULL = ("weather", "parallel", "plain")
 
@@ -224,20 +236,20 @@ class Legal:
     tells_usage: bool = True
 
 
-LINES = "server-sent events only: lines of JSON have no such thing"
+LINES = "server-sent events only: neither lines of JSON nor messages of AWS have such a thing"
 CHAT_ONLY = "a dialect of OpenAI's chat completions"
 CALLS = ("weather", "parallel")
 NAMED = frozenset((ANTHROPIC, RESPONSES, COHERE))
 LEGAL = [
-    Legal("crlf"),
-    Legal("cr", SSE, why_not="lines of JSON end with a line feed"),
+    Legal("crlf", TEXTUAL, why_not="messages of AWS have no lines"),
+    Legal("cr", SSE, why_not="lines of JSON end with a line feed, and messages of AWS have no lines"),
     Legal("comments", SSE, why_not=LINES),
     Legal("pings", SSE, why_not=LINES),
     Legal("sse_fields", SSE, why_not=LINES),
     Legal("multiline", SSE, why_not=LINES),
     Legal("no_space", SSE, why_not=LINES),
     Legal("bom", SSE, why_not=LINES),
-    Legal("unknown_events", NAMED, why_not="its events have no names"),
+    Legal("unknown_events", NAMED, why_not="its events have no names, or the upstream knows no others"),
     Legal("no_ping", frozenset((ANTHROPIC,)), why_not="only Anthropic's pings belong to the answer"),
     Legal("split_utf8", modes=MODES),
     Legal("drip=3", modes=MODES),

@@ -41,8 +41,10 @@ def config(upstream: Upstream, account: Path) -> str:
             f"[providers.{prefix}{family.name}]",
             f'kind = "{family.kind}"',
             f'base_url = "{upstream.url}{family.path}"',
-            'api_key_env = "KIT_KEY"',
         ]
+        # A key of Bedrock's own would go before the signature.
+        if family.kind != "aws":
+            lines.append('api_key_env = "KIT_KEY"')
         if prefix:
             lines += ['first_byte_timeout = "1s"', 'idle_timeout = "1s"', 'timeout = "2s"']
         if family.parameters:

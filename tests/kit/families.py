@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 # Wires: how the bytes look. Decoders and faults go by these, not by vendors.
 CHAT, RESPONSES, MISTRAL, ANTHROPIC = "chat", "responses", "mistral", "anthropic"
 GEMINI, COHERE, OLLAMA = "gemini", "cohere", "ollama"
+# In the event streams of AWS: Bedrock's own, and Anthropic's within it.
+CONVERSE, INVOKE = "converse", "invoke"
 
 # What a vendor tells of tokens, in the order of the contract.
 INPUT, OUTPUT, CACHE_READ, CACHE_WRITE, REASONING = range(5)
@@ -120,6 +122,12 @@ NO_IMAGES = (
     "and that Ollama documents; the golden case `images` holds it"
 )
 
+# Signed with the keys of the environment.
+AWS = {"region": "us-west-2"}
+CLAUDE_ON_AWS = "us.anthropic.claude-sonnet-4-6-v1:0"
+# That a model fails on a request says nothing of the request.
+OF_THE_MODEL = {"unprocessable": "PROVIDER_UNAVAILABLE"}
+
 FAMILIES = [
     # OpenAI's own chat completions never show reasoning.
     chat("openai", "/v1", shows_reasoning=False, is_origin=True, is_thorough=True),
@@ -174,6 +182,21 @@ FAMILIES = [
     claude("anthropic-newer", "anthropic", "claude-opus-5-5", version="2026-10-21"),
     claude("vertex-claude", "google", "claude-sonnet-4-6", **VERTEX),
     claude("vertex-claude-newer", "google", "claude-opus-5-5", anthropic_version="2026-10-21", **VERTEX),
+    Family(
+        "aws",
+        "aws",
+        CONVERSE,
+        model=CLAUDE_ON_AWS,
+        parameters=AWS,
+        tells=frozenset((INPUT, OUTPUT, CACHE_READ, CACHE_WRITE)),
+        reasoning_back=("reasoningText", STATE_BACK),
+        differs=OBJECTS_IN_ONE_PIECE,
+        reasons=OF_THE_MODEL,
+        is_origin=True,
+    ),
+    replace(
+        claude("aws-claude", "aws", CLAUDE_ON_AWS, api="messages", **AWS), wire=INVOKE, reasons=OF_THE_MODEL
+    ),
     gemini("gemini", "gemini", "/v1beta", "gemini-2.5-pro"),
     gemini("gemini-newer", "gemini", "/v1", "gemini-3-pro"),
     gemini("vertex", "google", "", "gemini-2.5-pro", **VERTEX),

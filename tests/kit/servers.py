@@ -15,6 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# The key of all vendors, and the keys of AWS that the upstream recomputes signatures with.
+CREDENTIALS = {
+    "KIT_KEY": "sk-kit-0123456789abcdef",
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+}
 READY = re.compile(r"runwire listening on (\S+)")
 
 
@@ -91,7 +97,7 @@ class Server:
             process = subprocess.Popen(
                 [os.environ["RUNWIRE_BIN"], "serve", *arguments, "--listen", "127.0.0.1:0"],
                 stderr=stderr,
-                env={**os.environ, "KIT_KEY": "sk-kit-0123456789abcdef"},
+                env={**os.environ, **CREDENTIALS},
             )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
