@@ -24,6 +24,8 @@ mod draft;
 mod endpoint;
 pub mod eventstream;
 mod exchange;
+#[cfg(test)]
+mod families;
 mod fault;
 pub mod fetching;
 pub mod framing;
@@ -32,6 +34,7 @@ pub mod gemini;
 #[cfg(test)]
 mod golden;
 mod http;
+mod left_out;
 pub mod lines;
 mod listing;
 mod media;

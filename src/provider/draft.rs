@@ -85,6 +85,11 @@ impl Draft {
         }
     }
 
+    /// Who answers.
+    pub(crate) fn provider(&self) -> &str {
+        &self.model.provider
+    }
+
     /// Whether there is a call among its parts.
     pub(crate) fn has_calls(&self) -> bool {
         self.parts

@@ -56,6 +56,12 @@ pub(crate) trait Adapter: Send + Sync + 'static {
     fn try_out(&self) -> BoxFuture<'_, Option<Result<Option<usize>, Fault>>> {
         ready(None).boxed()
     }
+
+    /// For tests: what it speaks, if it speaks a protocol.
+    #[cfg(test)]
+    fn protocol(&self) -> Option<&dyn Protocol> {
+        None
+    }
 }
 
 /// A provider that is asked over HTTP.
@@ -143,6 +149,11 @@ impl Adapter for Endpoint {
             }
         }
         .boxed()
+    }
+
+    #[cfg(test)]
+    fn protocol(&self) -> Option<&dyn Protocol> {
+        Some(&*self.protocol)
     }
 }
 

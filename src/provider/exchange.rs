@@ -11,6 +11,7 @@ use super::{
     fault,
     framing::{Decoder, Sink},
     http::{Body, Response, Until},
+    left_out,
     protocol::{Assemble, Call, Progress, Rejection},
     record::Record,
 };
@@ -238,7 +239,8 @@ impl Exchange {
         self.ready.extend(grown.into_iter().map(ModelEvent::Delta));
     }
 
-    fn finish(&mut self, completion: Completion) {
+    fn finish(&mut self, mut completion: Completion) {
+        left_out::note(&*self.endpoint.protocol, &self.request, &mut completion);
         self.start_once();
         self.record.answered(&completion);
         self.ready

@@ -9,7 +9,11 @@
 //!
 //! `UPDATE_GOLDEN=1` writes `request.json` and `events.json`.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -108,18 +112,72 @@ impl Domain {
     }
 }
 
+/// A case of a conversation, for tests that hold for all of them.
+pub(crate) struct Case {
+    /// Its family's folder and its own.
+    pub(crate) name: String,
+    /// The provider and its model.
+    pub(crate) model: ModelRef,
+    /// What is asked.
+    pub(crate) request: Request,
+    /// What the vendor streams, if it does.
+    pub(crate) stream: Option<(Framing, Vec<u8>)>,
+    /// What the vendor answers in one piece, if it does.
+    pub(crate) whole: Option<Vec<u8>>,
+}
+
+/// The folders of cases, a protocol's each.
+pub(crate) fn folders() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+    let has_cases = |folder: &PathBuf| {
+        let mut entries = fs::read_dir(folder).unwrap();
+        entries.any(|case| case.unwrap().path().join("domain.json").exists())
+    };
+    let folders = fs::read_dir(&root).unwrap().map(name);
+    let mut folders: Vec<String> = folders
+        .filter(|name| has_cases(&root.join(name)))
+        .map(|name| name.into_string().unwrap())
+        .collect();
+    folders.sort();
+    folders
+}
+
+/// The cases of a folder.
+pub(crate) fn cases(folder: &str) -> Vec<Case> {
+    paths(folder).iter().map(|path| case(path)).collect()
+}
+
+fn case(path: &Path) -> Case {
+    let file = |name: &str| fs::read(path.join(name)).ok();
+    let domain: Domain = serde_json::from_slice(&file("domain.json").unwrap()).unwrap();
+    let streams = STREAMS.into_iter();
+    Case {
+        name: path.display().to_string(),
+        request: domain.request(),
+        stream: streams
+            .filter_map(|(name, framing)| Some((framing, stream_of(framing, file(name)?))))
+            .next(),
+        whole: file("response.json"),
+        model: ModelRef {
+            provider: domain.provider,
+            model: domain.model,
+        },
+    }
+}
+
+fn paths(folder: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let cases = fs::read_dir(root.join(folder)).unwrap();
+    let mut cases: Vec<_> = cases.map(|case| case.unwrap().path()).collect();
+    cases.sort();
+    assert!(!cases.is_empty(), "no cases in {folder}");
+    cases
+}
+
 /// Plays every case of a family.
 pub(crate) fn check_family(family: &str, protocol: impl Fn(&str) -> Box<dyn Protocol>) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(family);
-    let mut cases: Vec<_> = fs::read_dir(&root)
-        .unwrap()
-        .map(|case| case.unwrap().path())
-        .collect();
-    cases.sort();
-    assert!(!cases.is_empty(), "no cases in {}", root.display());
-    for case in cases {
+    for case in paths(family) {
         check_case(&case, &protocol);
     }
 }
@@ -176,16 +234,20 @@ fn check_case(case: &Path, protocol: &impl Fn(&str) -> Box<dyn Protocol>) {
         let Ok(stream) = fs::read(case.join(name)) else {
             continue;
         };
-        let stream = if framing == Framing::EventStream {
-            messages(&stream)
-        } else {
-            stream
-        };
+        let stream = stream_of(framing, stream);
         let whole = assemble(&*protocol, turn(), framing, &[&stream]);
         let pieces: Vec<&[u8]> = stream.chunks(1).collect();
         let cut = assemble(&*protocol, turn(), framing, &pieces);
         assert_eq!(whole, cut, "{}: cut behind every byte", case.display());
         check_file(&case.join("events.json"), &whole);
+    }
+}
+
+/// A stream as it comes over the wire.
+fn stream_of(framing: Framing, file: Vec<u8>) -> Vec<u8> {
+    match framing {
+        Framing::Sse | Framing::Lines => file,
+        Framing::EventStream => messages(&file),
     }
 }
 
@@ -219,7 +281,33 @@ fn turn(model: &ModelRef, request: &Request) -> Turn {
     }
 }
 
-fn assemble(protocol: &dyn Protocol, turn: Turn, framing: Framing, pieces: &[&[u8]]) -> String {
+/// What a stream that comes in these pieces becomes.
+pub(crate) fn assemble(
+    protocol: &dyn Protocol,
+    turn: Turn,
+    framing: Framing,
+    pieces: &[&[u8]],
+) -> String {
+    let (deltas, end) = play(protocol, turn, framing, pieces);
+    events(&deltas, end)
+}
+
+/// The whole answer that a stream becomes, unless it ends in a fault.
+pub(crate) fn complete(
+    protocol: &dyn Protocol,
+    turn: Turn,
+    framing: Framing,
+    stream: &[u8],
+) -> Option<Completion> {
+    play(protocol, turn, framing, &[stream]).1.ok()
+}
+
+fn play(
+    protocol: &dyn Protocol,
+    turn: Turn,
+    framing: Framing,
+    pieces: &[&[u8]],
+) -> (Vec<Delta>, Result<Completion, Fault>) {
     let (mut assembler, mut deltas) = (protocol.assemble(turn), Vec::new());
     let mut decoder = Decoder::new(framing, 1 << 20);
     let mut progress = Progress::Open;
@@ -233,7 +321,7 @@ fn assemble(protocol: &dyn Protocol, turn: Turn, framing: Framing, pieces: &[&[u
     let fed = pieces.try_for_each(|piece| decoder.feed(piece, &mut feed));
     let fed = fed.and_then(|()| decoder.finish(&mut feed));
     let end = fed.and_then(|()| assembler.finish(&mut deltas));
-    events(&deltas, end)
+    (deltas, end)
 }
 
 /// What was shown and how it ended, a line each.

@@ -37,13 +37,23 @@ impl<'a> PlainNames<'a> {
         Self { changed }
     }
 
-    /// The name on the wire. A tool that is not offered any more loses its dots all the same.
+    /// The name on the wire. A tool that is not offered any more loses its dots all the same, and what a
+    /// model has made up is made to fit: one bad name, and vendors refuse the whole conversation.
     pub(crate) fn to_wire<'n>(&self, own: &'n str) -> Cow<'n, str> {
-        if !own.contains('.') {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if own.chars().all(fits) && (1..=64).contains(&own.len()) {
             return Cow::Borrowed(own);
         }
-        let known = self.changed.iter().find(|(name, _)| *name == own);
-        Cow::Owned(known.map_or_else(|| own.replace('.', "_"), |(_, wire)| wire.clone()))
+        if let Some((_, wire)) = self.changed.iter().find(|(name, _)| *name == own) {
+            return Cow::Owned(wire.clone());
+        }
+        let fitted: String = own.chars().take(64).collect();
+        let fitted = fitted.replace(|c: char| !fits(c), "_");
+        Cow::Owned(if fitted.is_empty() {
+            "_".to_owned()
+        } else {
+            fitted
+        })
     }
 
     /// The tool's own name, or what the model wrote when it is the name of no tool.
@@ -108,5 +118,14 @@ mod tests {
     fn a_tool_that_is_gone_loses_its_dots() {
         assert_eq!(PlainNames::new(&[]).to_wire("a.b"), "a_b");
         assert_eq!(PlainNames::new(&[]).to_own("a_b"), "a_b");
+    }
+
+    #[test]
+    fn a_name_that_a_model_has_made_up_is_made_to_fit() {
+        let names = PlainNames::new(&[]);
+        assert_eq!(names.to_wire("read the file!"), "read_the_file_");
+        assert_eq!(names.to_wire("größe"), "gr__e");
+        assert_eq!(names.to_wire(""), "_");
+        assert_eq!(names.to_wire(&"x".repeat(65)), "x".repeat(64));
     }
 }

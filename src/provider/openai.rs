@@ -5,6 +5,7 @@
 
 mod calls;
 mod decode;
+mod details;
 mod encode;
 mod models;
 pub mod responses;
@@ -101,7 +102,9 @@ pub enum Schema {
 pub enum ReasoningField {
     /// `reasoning_content`.
     ReasoningContent,
-    /// `reasoning`.
+    /// `reasoning`, or `reasoning_details` where they came and the same model is asked again: signed
+    /// or encrypted, other models could not read them (openrouter.ai/docs, "Reasoning Tokens",
+    /// "Preserving reasoning").
     Reasoning,
 }
 

@@ -16,7 +16,7 @@ use runwire::{
         model_service_client::ModelServiceClient, run_service_client::RunServiceClient,
         tool_service_client::ToolServiceClient,
     },
-    run::port::Clock,
+    run::port::{Clock, Models},
     store::memory::Memory,
 };
 use tokio::{io::DuplexStream, sync::mpsc, time::Instant};
@@ -53,9 +53,15 @@ impl Server {
 
     pub(crate) async fn with(config: Config) -> Self {
         let models = Arc::new(FakeModels::default());
+        let server = Self::over(config, Arc::clone(&models) as Arc<_>).await;
+        Self { models, ..server }
+    }
+
+    /// A server over other models than the fake ones.
+    pub(crate) async fn over(config: Config, models: Arc<dyn Models>) -> Self {
         let clock = Arc::new(TestClock(Instant::now()));
         let world = World {
-            models: Arc::clone(&models) as Arc<_>,
+            models,
             store: Arc::new(Memory::new(
                 runwire::store::memory::Settings::default(),
                 Arc::clone(&clock) as Arc<_>,
@@ -64,7 +70,7 @@ impl Server {
         };
         Self {
             app: Arc::new(App::build(&config, world).await.unwrap()),
-            models,
+            models: Arc::default(),
             tasks: TaskTracker::new(),
         }
     }

@@ -25,6 +25,7 @@ mod hosting;
 mod load;
 mod logs;
 mod misbehaving;
+mod moved;
 mod program;
 mod providers;
 mod recovery;

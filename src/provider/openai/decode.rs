@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 
 use self::extras::{Extras, usage_of};
 use super::{
-    Quirks,
+    Quirks, ReasoningField,
     calls::{Calls, Surroundings},
+    details::Details,
     think::{Kind, Splitter},
     wire::response::{Choice, Chunk, ContentPart, Said},
 };
@@ -81,6 +82,8 @@ pub(crate) struct Assembler {
     splitter: Splitter,
     text: String,
     reasoning: String,
+    /// What goes back in place of the reasoning, where the vendor has such.
+    details: Option<Details>,
     calls: Calls,
     refused: bool,
     finish: String,
@@ -109,6 +112,8 @@ impl Assembler {
             splitter: Splitter::new(quirks.think_tags),
             text: String::new(),
             reasoning: String::new(),
+            details: (quirks.reasoning_back == Some(ReasoningField::Reasoning))
+                .then(Details::default),
             calls: Calls::default(),
             refused: false,
             finish: String::new(),
@@ -127,7 +132,7 @@ impl Assembler {
         let first = |choice: &&Choice<'_>| choice.index.unwrap_or(0) == 0;
         for choice in chunk.choices.iter().flatten().filter(first) {
             if let Some(said) = choice.delta.as_ref().or(choice.message.as_ref()) {
-                self.take_said(said, out)?;
+                self.take_said(said, choice.delta.is_some(), out)?;
                 for (fragment, number) in said.tool_calls.iter().flatten().zip(0..) {
                     // In one piece, each is a call of its own, whatever its id.
                     let index = choice.delta.is_none().then_some(number).or(fragment.index);
@@ -150,7 +155,12 @@ impl Assembler {
         Ok(())
     }
 
-    fn take_said(&mut self, said: &Said<'_>, out: &mut Vec<Delta>) -> Result<(), Fault> {
+    fn take_said(
+        &mut self,
+        said: &Said<'_>,
+        in_pieces: bool,
+        out: &mut Vec<Delta>,
+    ) -> Result<(), Fault> {
         for reasoning in [said.reasoning_content, said.reasoning]
             .into_iter()
             .flatten()
@@ -159,6 +169,13 @@ impl Assembler {
             if !reasoning.is_empty() {
                 self.grow(Kind::Reasoning, &reasoning, out);
                 break;
+            }
+        }
+        if let (Some(raw), Some(details)) = (said.reasoning_details, &mut self.details) {
+            details.take(raw, in_pieces)?;
+            if self.reasoning.is_empty() && !details.is_empty() {
+                // Reasoning that shows nothing still takes its place.
+                self.grow(Kind::Reasoning, "", out);
             }
         }
         if let Some(content) = said.content {
@@ -213,7 +230,11 @@ impl Assembler {
             parts.push(match place {
                 Place::Text => Part::new(Content::Text(std::mem::take(&mut self.text))),
                 Place::Reasoning => {
-                    Part::new(Content::Reasoning(std::mem::take(&mut self.reasoning)))
+                    let reasoning = std::mem::take(&mut self.reasoning);
+                    let mut part = Part::new(Content::Reasoning(reasoning));
+                    let details = self.details.take().filter(|details| !details.is_empty());
+                    part.provider_state = details.and_then(|details| details.state(&self.model));
+                    part
                 }
                 Place::Call(number) => self.calls.part(*number, &self.around)?,
             });

@@ -46,7 +46,7 @@ pub(crate) fn encode(vendor: &OpenAi, call: Call<'_>) -> Result<Encoded, Fault> 
     let streamed = call.answer == Answer::Streamed;
     let has_tools = !tools.is_empty();
     let (limit, new_name) = (options.max_output_tokens, quirks.max_completion_tokens);
-    let mut messages = messages::encode(&request.messages, quirks, &names)?;
+    let mut messages = messages::encode(&request.messages, call.model, quirks, &names)?;
     if let (Schema::Described, Some(schema)) = (quirks.schema, &options.output_schema) {
         messages.insert(0, described(schema));
     }

@@ -12,10 +12,11 @@
 //! - `seed`, `stop_sequences` and `top_k` have no words and are left out.
 //! - A summary of the reasoning is asked for together with an effort.
 //! - Audio is refused; a result's images and documents stand in the result itself.
-//! - Reasoning of other families is left out: the vendor takes none but its own.
+//! - Reasoning of others is left out: a vendor can read none but its own.
 
 mod decode;
 mod encode;
+mod kept;
 mod wire;
 
 use super::OpenAi;

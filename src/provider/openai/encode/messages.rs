@@ -11,11 +11,13 @@
 use std::{borrow::Cow, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::value::RawValue;
 
 use crate::{
     domain::{
         fault::Fault,
-        message::{Content, Media, MediaSource, Message, ToolResult},
+        message::{Content, Media, MediaSource, Message, Part, ToolResult},
+        model::ModelRef,
     },
     provider::{
         conversation::{At, Form, Ids, MaybeText, Tell, media_of, said, tell, text_of},
@@ -23,7 +25,7 @@ use crate::{
         media::{ImageUrl, data_url, note, url},
         names::PlainNames,
         openai::{
-            Dialect, FAMILY, Quirks, ReasoningField,
+            Dialect, FAMILY, Quirks, ReasoningField, details,
             wire::request::{
                 Content as WireContent, File, InputAudio, Message as WireMessage, Part as WirePart,
                 Thought,
@@ -51,6 +53,7 @@ const MISTRAL_ID: Form = Form {
 /// `INVALID_REQUEST` naming the part whose media the protocol has no words for.
 pub(crate) fn encode<'a>(
     messages: &'a [Arc<Message>],
+    model: &ModelRef,
     quirks: &Quirks,
     names: &PlainNames<'_>,
 ) -> Result<Vec<WireMessage<'a>>, Fault> {
@@ -59,6 +62,7 @@ pub(crate) fn encode<'a>(
         Dialect::Mistral => MISTRAL_ID,
     };
     let mut encoder = Encoder {
+        model,
         quirks,
         names,
         ids: Ids::new(messages, FAMILY, form),
@@ -73,6 +77,7 @@ pub(crate) fn encode<'a>(
 }
 
 struct Encoder<'a, 'q> {
+    model: &'q ModelRef,
     quirks: &'q Quirks,
     names: &'q PlainNames<'q>,
     ids: Ids<'a>,
@@ -101,6 +106,9 @@ impl<'a> Tell<'a> for Encoder<'a, '_> {
             match &part.content {
                 Content::Text(text) => parts.push(WirePart::text(text.into())),
                 Content::Media(media) => parts.push(WirePart::text(note(media).into())),
+                Content::Reasoning(_) if self.details_of(part).is_some() => {
+                    encoded.reasoning_details = self.details_of(part);
+                }
                 Content::Reasoning(text) if text.is_empty() => {}
                 Content::Reasoning(text) if self.quirks.dialect == Dialect::Mistral => {
                     parts.push(thinking(text));
@@ -164,6 +172,12 @@ impl<'a> Tell<'a> for Encoder<'a, '_> {
 }
 
 impl<'a> Encoder<'a, '_> {
+    /// What goes back in place of reasoning, where the vendor has such.
+    fn details_of(&self, part: &'a Part) -> Option<&'a RawValue> {
+        let has_such = self.quirks.reasoning_back == Some(ReasoningField::Reasoning);
+        has_such.then(|| details::of(part, self.model)).flatten()
+    }
+
     fn name_of(&self, message: &Message) -> Option<Cow<'a, str>> {
         let name = message.name.as_deref().filter(|_| self.quirks.names)?;
         plain_name(name)

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::wire::{Event, Response, Said, SaidPart, Usage as WireUsage};
+use super::{
+    kept,
+    wire::{Event, Response, Said, SaidPart, Usage as WireUsage},
+};
 use crate::{
     domain::{
         completion::{Completion, Delta},
@@ -124,7 +127,8 @@ impl Assembler {
                         self.draft.hidden_reasoning(&mut growing.slot, "", out);
                     }
                     if let Some(at) = growing.slot {
-                        self.draft.keep(at, FAMILY, raw.get());
+                        let state = kept::state(self.draft.provider(), raw);
+                        self.draft.keep(at, FAMILY, state);
                     }
                 }
             }

@@ -2,15 +2,16 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use serde_json::value::RawValue;
-
-use super::wire::{
-    Body, Content as WireContent, Format, Item, NamedFunction, Part, Reasoning, Text, Tool,
+use super::{
+    kept,
+    wire::{
+        Body, Content as WireContent, Format, Item, NamedFunction, Part, Reasoning, Text, Tool,
+    },
 };
 use crate::{
     domain::{
         fault::Fault,
-        message::{Content, Media, MediaSource, Message, Part as MessagePart, ToolResult},
+        message::{Content, Media, MediaSource, Message, ToolResult},
         model::{Options, ReasoningEffort},
         tool::ToolSpec,
     },
@@ -53,7 +54,7 @@ pub(crate) fn encode(vendor: &OpenAi, call: Call<'_>) -> Result<Encoded, Fault> 
     let has_tools = !tools.is_empty();
     let body = Body {
         model: &call.model.model,
-        input: encode_items(&request.messages, &names)?,
+        input: encode_items(&request.messages, &vendor.name, &names)?,
         tool_choice: choice.filter(|_| has_tools),
         parallel_tool_calls: options.parallel_tool_calls.filter(|_| has_tools),
         tools,
@@ -113,9 +114,11 @@ fn encode_format(options: &Options) -> Result<Option<Text<'_>>, Fault> {
 
 fn encode_items<'a>(
     messages: &'a [Arc<Message>],
+    provider: &str,
     names: &PlainNames<'_>,
 ) -> Result<Vec<Item<'a>>, Fault> {
     let mut encoder = Encoder {
+        provider,
         names,
         ids: Ids::new(messages, FAMILY, ID),
         out: Vec::with_capacity(messages.len()),
@@ -125,6 +128,8 @@ fn encode_items<'a>(
 }
 
 struct Encoder<'a, 'n> {
+    /// Who is asked: reasoning of others stays away.
+    provider: &'n str,
     names: &'n PlainNames<'n>,
     ids: Ids<'a>,
     out: Vec<Item<'a>>,
@@ -145,7 +150,8 @@ impl<'a> Tell<'a> for Encoder<'a, '_> {
                 Content::Text(text) => Cow::Borrowed(&**text),
                 Content::Media(media) => note(media).into(),
                 Content::Reasoning(_) => {
-                    self.out.extend(kept(part).map(Item::Kept));
+                    self.out
+                        .extend(kept::item(part, self.provider).map(Item::Kept));
                     continue;
                 }
                 Content::ToolCall(call) => {
@@ -179,12 +185,6 @@ impl<'a> Tell<'a> for Encoder<'a, '_> {
         });
         Ok(())
     }
-}
-
-/// A reasoning item of our own, as it came.
-fn kept(part: &MessagePart) -> Option<&RawValue> {
-    let item = part.provider_state.as_ref()?.text_of(FAMILY)?;
-    serde_json::from_str(item).ok()
 }
 
 fn encode_media(media: &Media) -> Result<Part<'_>, &'static str> {

@@ -115,6 +115,9 @@ pub(crate) struct Message<'a> {
     /// Reasoning, by the name that OpenRouter gave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
+    /// Reasoning, in OpenRouter's blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_details: Option<&'a RawValue>,
     /// Calls.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<function::Call<'a>>,
@@ -135,6 +138,7 @@ impl<'a> Message<'a> {
             name: None,
             reasoning_content: None,
             reasoning: None,
+            reasoning_details: None,
             tool_calls: Vec::new(),
             tool_call_id: None,
             prefix: false,

@@ -78,6 +78,9 @@ pub(crate) struct Said<'a> {
     /// Reasoning, by the name that OpenRouter gave it.
     #[serde(borrow, default)]
     pub reasoning: Option<&'a RawValue>,
+    /// Reasoning, in OpenRouter's blocks.
+    #[serde(borrow, default)]
+    pub reasoning_details: Option<&'a RawValue>,
     /// Why it will not answer.
     #[serde(borrow, default)]
     pub refusal: Option<Cow<'a, str>>,
