@@ -2,7 +2,10 @@
 //!
 //! A new kind in the registry is here by itself, under the strictest rule; so are new golden cases.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use super::{
     Providers,
@@ -11,11 +14,12 @@ use super::{
     protocol::{Protocol, Turn},
     settings::{ProviderSettings, Settings},
 };
-use crate::domain::{completion::Completion, id::CallId, model::ModelRef};
+use crate::domain::{completion::Completion, id::CallId, model::ModelRef, tool::ToolSpec};
 
 mod bytes;
 mod moved;
 mod splits;
+mod vendors;
 
 /// A way to speak to models.
 pub(crate) struct Family {
@@ -54,7 +58,12 @@ fn model_of(provider: &str) -> &'static str {
 }
 
 /// All of them.
-pub(crate) fn all() -> Vec<Family> {
+pub(crate) fn all() -> &'static [Family] {
+    static ALL: LazyLock<Vec<Family>> = LazyLock::new(build);
+    &ALL
+}
+
+fn build() -> Vec<Family> {
     let further = FURTHER.iter().map(|(name, kind, api)| {
         let api = api.map(|api| ("api".to_owned(), api.to_owned()));
         let settings = ProviderSettings {
@@ -87,7 +96,11 @@ pub(crate) fn all() -> Vec<Family> {
 }
 
 /// Who speaks like a case of a folder: its provider, or else whom the folder is named after.
-fn speaker<'f>(families: &'f BTreeMap<&str, &'f Family>, folder: &str, case: &Case) -> &'f Family {
+fn speaker(
+    families: &BTreeMap<&str, &'static Family>,
+    folder: &str,
+    case: &Case,
+) -> &'static Family {
     let of_folder = match folder {
         "bedrock" => "aws",
         "ollama" => "ollama-native",
@@ -101,24 +114,30 @@ fn speaker<'f>(families: &'f BTreeMap<&str, &'f Family>, folder: &str, case: &Ca
     });
     known
         .or_else(|| families.get(of_folder))
+        .copied()
         .unwrap_or_else(|| panic!("nobody speaks like {folder}"))
 }
 
-/// A turn of a case, with ids as long as those that the server mints.
-fn turn(family: &Family, case: &Case) -> Turn {
+/// A turn of a model, with ids as long as those that the server mints.
+fn turn_of(family: &Family, model: &str, tools: &Arc<[Arc<ToolSpec>]>) -> Turn {
     let mut minted = 0_u32;
     Turn {
         model: ModelRef {
             provider: family.name.clone(),
-            model: case.model.model.clone(),
+            model: model.to_owned(),
         },
-        tools: Arc::clone(&case.request.tools),
+        tools: Arc::clone(tools),
         headers: http::HeaderMap::new(),
         mint: Box::new(move || {
             minted += 1;
             CallId::parse(&format!("call_{minted:032x}")).unwrap()
         }),
     }
+}
+
+/// A turn of a case.
+fn turn(family: &Family, case: &Case) -> Turn {
+    turn_of(family, &case.model.model, &case.request.tools)
 }
 
 /// What a case's answer becomes, unless it ends in a fault.
@@ -131,19 +150,14 @@ fn answer(family: &Family, case: &Case) -> Option<Completion> {
 }
 
 /// All recorded answers, with who has given them.
-fn recorded<'f>(families: &'f BTreeMap<&str, &'f Family>) -> Vec<(&'f Family, Case)> {
+fn recorded() -> Vec<(&'static Family, Case)> {
+    let families: BTreeMap<&str, &Family> =
+        all().iter().map(|family| (&*family.name, family)).collect();
     let mut cases = Vec::new();
     for folder in golden::folders() {
         for case in golden::cases(&folder) {
-            cases.push((speaker(families, &folder, &case), case));
+            cases.push((speaker(&families, &folder, &case), case));
         }
     }
     cases
-}
-
-fn by_name(families: &[Family]) -> BTreeMap<&str, &Family> {
-    families
-        .iter()
-        .map(|family| (&*family.name, family))
-        .collect()
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{Family, all, answer, by_name, recorded};
+use super::{Family, all, answer, recorded};
 use crate::{
     domain::{
         completion::Request,
@@ -277,10 +277,8 @@ fn body(family: &Family, request: &Request) -> Result<String, String> {
 
 #[test]
 fn a_recorded_answer_goes_on_with_every_other_family() {
-    let families = all();
-    let named = by_name(&families);
     let (mut with_calls, mut with_proofs) = (BTreeSet::new(), BTreeSet::new());
-    for (from, case) in recorded(&named) {
+    for (from, case) in recorded() {
         let Some(completion) = answer(from, &case) else {
             continue;
         };
@@ -299,7 +297,7 @@ fn a_recorded_answer_goes_on_with_every_other_family() {
             with_calls.insert(from.name.clone());
         }
         let request = continued(said, &case.request.tools);
-        for to in &families {
+        for to in all() {
             check_moved(from, &case.model.model, to, &request, &case.name);
         }
     }
@@ -328,6 +326,8 @@ fn check_moved(from: &Family, model: &str, to: &Family, request: &Request, case:
     let body = body(to, request).unwrap();
     let json: Value = serde_json::from_str(&body).unwrap();
 
+    // In every turn, however long the conversation has become.
+    assert!(body.contains("Be brief."), "{what}: the instructions");
     Told::of(&json).check(said.tool_calls().count(), rule.id, &what);
 
     let (mut is_own, mut has_thought) = (false, false);
@@ -385,9 +385,9 @@ proptest! {
         };
         let request = continued(said, &Arc::from([]));
         for family in all() {
-            let body = body(&family, &request).unwrap();
+            let body = body(family, &request).unwrap();
             let json: Value = serde_json::from_str(&body).unwrap();
-            Told::of(&json).check(calls.len(), rule(&family, &family).id, &family.name);
+            Told::of(&json).check(calls.len(), rule(family, family).id, &family.name);
         }
     }
 }

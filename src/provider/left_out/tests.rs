@@ -66,9 +66,9 @@ fn what_a_vendor_has_no_words_for_is_named() {
             &["top_k", "max_reasoning_tokens", "parallel_tool_calls"],
         ),
     ];
-    let families = families::all();
     let found = expected.map(|(name, _)| {
-        let family = families.iter().find(|family| family.name == name).unwrap();
+        let mut families = families::all().iter();
+        let family = families.find(|family| family.name == name).unwrap();
         (name, names(family.protocol(), &family.model, &demanding()))
     });
     assert_eq!(found, expected.map(|(name, names)| (name, names.to_vec())));

@@ -1,0 +1,230 @@
+//! What holds for every vendor that is built in: nothing of a request or an answer is lost, and failures
+//! look the same whoever fails.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use super::{Family, all, turn_of};
+use crate::{
+    domain::{
+        completion::{ModelEvent, Request},
+        fault::{Fault, Reason},
+        json::JsonText,
+        message::{Content, Message, Role},
+        model::{FinishReason, ModelRef},
+        secret::Secret,
+        tool::{Annotations, ToolName, ToolSpec},
+    },
+    provider::{
+        Providers,
+        protocol::Call,
+        settings::{ProviderSettings, Settings},
+        upstream::{Upstream, response},
+        vendor::{self, Key, Vendor},
+    },
+    run::port::{Answer, Models},
+};
+
+/// Those whose answers have the shape of OpenAI's chat completions.
+fn speak_like_openai() -> impl Iterator<Item = &'static Family> {
+    let kind = |family: &&Family| vendor::built_in(&family.name).map(|vendor| vendor.kind);
+    all()
+        .iter()
+        .filter(move |family| matches!(kind(family), Some("openai" | "azure" | "watsonx")))
+}
+
+fn request() -> Request {
+    let tool = ToolSpec {
+        name: ToolName::parse("look").unwrap(),
+        description: "Looks around.".to_owned(),
+        input_schema: JsonText::parse_object(r#"{"type":"object","properties":{"at":{}}}"#)
+            .unwrap(),
+        output_schema: None,
+        version: String::new(),
+        annotations: Annotations::default(),
+        cache_breakpoint: false,
+    };
+    Request {
+        messages: vec![
+            Arc::new(Message::text(Role::System, "Be brief.")),
+            Arc::new(Message::text(Role::User, "What is there?")),
+        ],
+        tools: Arc::from([Arc::new(tool)]),
+        options: Arc::default(),
+    }
+}
+
+#[test]
+fn every_vendor_is_sent_the_messages_and_the_tools() {
+    for family in all() {
+        let request = request();
+        let call = Call {
+            model: &family.model,
+            request: &request,
+            answer: Answer::Whole,
+        };
+        let encoded = family.protocol().encode(call).unwrap();
+        let body = String::from_utf8(encoded.body).unwrap();
+        let schema = request.tools[0].input_schema.as_str();
+        for text in [
+            "Be brief.",
+            "What is there?",
+            "look",
+            "Looks around.",
+            schema,
+        ] {
+            assert!(body.contains(text), "{}: {text} in {body}", family.name);
+        }
+        let model = &*family.model.model;
+        let named = body.contains(model) || encoded.path.contains(model);
+        assert!(named, "{}: the model", family.name);
+    }
+}
+
+/// A message without content, as vendors send it beside calls.
+fn answer(usage: &Value) -> Vec<u8> {
+    let call = |id: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "look", "arguments": arguments}});
+    json!({
+        "id": "chatcmpl-1",
+        "choices": [{
+            "index": 0,
+            "finish_reason": "tool_calls",
+            "message": {
+                "role": "assistant",
+                "reasoning_content": "I look twice.",
+                "tool_calls": [call("call_a", r#"{"at":1}"#), call("call_b", r#"{"at":2}"#)]
+            }
+        }],
+        "usage": usage
+    })
+    .to_string()
+    .into_bytes()
+}
+
+#[test]
+fn no_vendor_that_speaks_like_openai_loses_calls_reasoning_finish_reason_or_usage() {
+    let usage = json!({
+        "prompt_tokens": 11,
+        "completion_tokens": 7,
+        "total_tokens": 18,
+        "prompt_tokens_details": {"cached_tokens": 5},
+        "completion_tokens_details": {"reasoning_tokens": 3}
+    });
+    let mut vendors = 0;
+    for family in speak_like_openai() {
+        let request = request();
+        let turn = turn_of(family, &family.model.model, &request.tools);
+        let completion = family.protocol().decode(turn, &answer(&usage)).unwrap();
+        let name = &family.name;
+        let calls: Vec<&str> = completion
+            .message
+            .tool_calls()
+            .map(|call| &*call.arguments)
+            .collect();
+        assert_eq!(calls, [r#"{"at":1}"#, r#"{"at":2}"#], "{name}");
+        let thought = Content::Reasoning("I look twice.".to_owned());
+        assert!(
+            completion
+                .message
+                .parts
+                .iter()
+                .any(|part| part.content == thought),
+            "{name}"
+        );
+        assert_eq!(completion.finish_reason, FinishReason::ToolCalls, "{name}");
+        assert_eq!(completion.provider_finish_reason, "tool_calls", "{name}");
+        let usage = completion.usage;
+        assert_eq!((usage.input_tokens, usage.output_tokens), (11, 7), "{name}");
+        assert_eq!(
+            (usage.cache_read_tokens, usage.reasoning_tokens),
+            (5, 3),
+            "{name}"
+        );
+        vendors += 1;
+    }
+    assert!(vendors >= 20, "only {vendors}");
+}
+
+#[test]
+fn an_answer_without_usage_is_an_answer() {
+    for family in speak_like_openai() {
+        let turn = turn_of(family, &family.model.model, &request().tools);
+        let completion = family
+            .protocol()
+            .decode(turn, &answer(&Value::Null))
+            .unwrap();
+        assert_eq!(completion.usage.total(), 0, "{}", family.name);
+    }
+}
+
+// === as providers ===
+
+async fn fault_of(providers: &Providers, vendor: &Vendor) -> Fault {
+    let model = ModelRef::parse(&format!("{}:some-model", vendor.name)).unwrap();
+    let mut events = providers.call(&model, request(), Answer::Whole);
+    loop {
+        match events.next().await.unwrap() {
+            Err(fault) => return fault,
+            Ok(ModelEvent::Started { .. } | ModelEvent::Delta(_) | ModelEvent::Discarded(_)) => {}
+            Ok(ModelEvent::Finished(_)) => panic!("{} has answered", vendor.name),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_vendor_whose_key_is_missing_names_the_variable() {
+    let providers = Providers::new(&Settings::default().with_environment(|_| None)).unwrap();
+    for vendor in vendor::BUILT_IN {
+        let (Key::Needed(variable) | Key::AnyOf(&[variable, ..])) = vendor.key else {
+            continue;
+        };
+        let fault = fault_of(&providers, vendor).await;
+        assert_eq!(
+            fault.reason,
+            Reason::ProviderCredentialsMissing,
+            "{}",
+            vendor.name
+        );
+        assert_eq!(fault.metadata["provider"], vendor.name);
+        assert_eq!(fault.metadata["variable"], variable, "{}", vendor.name);
+    }
+}
+
+#[tokio::test]
+async fn every_vendor_is_asked_where_the_operator_says_and_fails_in_the_same_words() {
+    // Vendors with tokens in place of keys have tests of their own.
+    let has_key =
+        |vendor: &&Vendor| !matches!(vendor.kind, "aws" | "google" | "script" | "watsonx");
+    for vendor in vendor::BUILT_IN.iter().filter(has_key) {
+        let body = r#"{"error":{"message":"slow down: my secret prompt"}}"#;
+        let answer = response("429 Too Many Requests", "retry-after: 7\r\n", body);
+        let upstream = Upstream::answer(&answer).await;
+        let provider = ProviderSettings {
+            base_url: Some(upstream.url.clone()),
+            key: Some(Secret::new("the-key")),
+            ..ProviderSettings::default()
+        };
+        let mut settings = Settings::default();
+        settings.providers.insert(vendor.name.to_owned(), provider);
+        let providers = Providers::new(&settings).unwrap();
+        let fault = fault_of(&providers, vendor).await;
+        assert_eq!(fault.reason, Reason::ProviderRateLimited, "{}", vendor.name);
+        assert_eq!(
+            fault.retry_after,
+            Some(Duration::from_secs(7)),
+            "{}",
+            vendor.name
+        );
+        assert_eq!(fault.metadata["provider"], vendor.name);
+        assert_eq!(fault.metadata["model"], "some-model");
+        assert!(!fault.to_string().contains("secret"), "{}", vendor.name);
+        let sent = &upstream.requests()[0];
+        assert!(
+            sent.contains("the-key"),
+            "{}: the key in a header",
+            vendor.name
+        );
+    }
+}
