@@ -38,6 +38,7 @@ impl Family {
 
 /// Providers beside those that are built in: their names, their kinds, and the API that is chosen.
 const FURTHER: &[(&str, &str, Option<&str>)] = &[
+    ("aws-messages", "aws", Some("messages")),
     ("gemini-budget", "gemini", None),
     ("google-claude", "google", None),
     ("ollama-native", "ollama", Some("native")),
@@ -48,6 +49,7 @@ const FURTHER: &[(&str, &str, Option<&str>)] = &[
 fn model_of(provider: &str) -> &'static str {
     match provider {
         "anthropic" => "claude-sonnet-4-6",
+        "aws" | "aws-messages" => "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         "gemini" | "google" => "gemini-3-pro-preview",
         "gemini-budget" => "gemini-2.5-flash",
         "google-claude" => "claude-sonnet-4-6",
@@ -101,21 +103,16 @@ fn speaker(
     folder: &str,
     case: &Case,
 ) -> &'static Family {
-    let of_folder = match folder {
-        "bedrock" => "aws",
+    let name = match folder {
+        "anthropic" => folder,
         "ollama" => "ollama-native",
         "responses" => "openai-responses",
+        _ if families.contains_key(&*case.model.provider) => &case.model.provider,
+        "bedrock" => "aws",
         _ => folder,
     };
-    let own = Some(&*case.model.provider).filter(|_| of_folder == folder);
-    let known = own.and_then(|own| families.get(own)).filter(|known| {
-        // Google's door to Claude goes by the model's name.
-        folder != "anthropic" || known.name == "anthropic"
-    });
-    known
-        .or_else(|| families.get(of_folder))
-        .copied()
-        .unwrap_or_else(|| panic!("nobody speaks like {folder}"))
+    let known = families.get(name).copied();
+    known.unwrap_or_else(|| panic!("nobody speaks like {folder}"))
 }
 
 /// A turn of a model, with ids as long as those that the server mints.

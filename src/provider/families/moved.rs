@@ -11,9 +11,10 @@ use crate::{
     domain::{
         completion::Request,
         id::CallId,
+        json::JsonText,
         message::{Content, Message, Part, Role, ToolCall, ToolResult},
         model::Options,
-        tool::ToolSpec,
+        tool::{Annotations, ToolName, ToolSpec},
     },
     provider::protocol::Call,
     run::port::Answer,
@@ -30,8 +31,8 @@ struct Rule {
     reasoning: Reasoning,
     /// Whose state it gives back as it came, beside ids: that of answers of these families.
     proofs: &'static [&'static str],
-    /// Whether it is told of cache breakpoints; `None`: the model decides.
-    marks: Option<bool>,
+    /// Whether it is told of cache breakpoints.
+    marks: bool,
 }
 
 #[derive(PartialEq)]
@@ -62,20 +63,19 @@ fn rule(family: &Family, from: &Family) -> Rule {
         id: |id| visible(id, 40),
         reasoning: Reasoning::LeftOut,
         proofs: &[],
-        marks: Some(false),
+        marks: false,
     };
     match &*family.name {
-        "anthropic" | "google-claude" => Rule {
+        "anthropic" | "aws-messages" | "google-claude" => Rule {
             id: |id| plain(id, 64),
             proofs: &["anthropic"],
-            marks: Some(true),
+            marks: true,
             ..base
         },
-        // Converse; the strictest ids, and markers where the model has a cache.
         "aws" => Rule {
             id: |id| plain(id, 64),
             proofs: own(&["bedrock"]),
-            marks: None,
+            marks: true,
             ..base
         },
         "cohere" => Rule {
@@ -216,13 +216,14 @@ fn proof(part: &Part) -> Option<(&str, String)> {
     let member = |key: &str| Some(json.as_ref()?.get(key)?.as_str()?.to_owned());
     let proof = match (&*state.family, &part.content) {
         ("gemini", _) => member("signature"),
-        ("anthropic", Content::Reasoning(_)) => Some(text.split_once(':')?.1.to_owned()),
+        ("anthropic" | "bedrock", Content::Reasoning(_)) => {
+            Some(text.split_once(':')?.1.to_owned())
+        }
         ("openai", Content::Reasoning(_)) => member("encrypted_content"),
         ("openrouter", _) => json.as_ref()?[0]
             .get("signature")?
             .as_str()
             .map(str::to_owned),
-        ("bedrock", Content::Reasoning(_)) => member("signature"),
         _ => None,
     };
     Some((&*state.family, proof?))
@@ -230,8 +231,14 @@ fn proof(part: &Part) -> Option<(&str, String)> {
 
 // === conversations ===
 
-/// A conversation that goes on behind an assistant's message: its calls are answered.
+/// A conversation that goes on behind an assistant's message: its calls are answered. Tools there are
+/// always: Converse takes neither calls nor results without.
 fn continued(said: Message, tools: &Arc<[Arc<ToolSpec>]>) -> Request {
+    let tools = if tools.is_empty() {
+        Arc::from([Arc::new(tool())])
+    } else {
+        Arc::clone(tools)
+    };
     let result = |call: &ToolCall| {
         Part::new(Content::ToolResult(ToolResult {
             call_id: call.id.clone(),
@@ -259,8 +266,20 @@ fn continued(said: Message, tools: &Arc<[Arc<ToolSpec>]>) -> Request {
     messages.push(Message::text(Role::User, "Go on."));
     Request {
         messages: messages.into_iter().map(Arc::new).collect(),
-        tools: Arc::clone(tools),
+        tools,
         options: Arc::new(Options::default()),
+    }
+}
+
+fn tool() -> ToolSpec {
+    ToolSpec {
+        name: ToolName::parse("some_tool").unwrap(),
+        description: String::new(),
+        input_schema: JsonText::parse_object(r#"{"type":"object","properties":{}}"#).unwrap(),
+        output_schema: None,
+        version: String::new(),
+        annotations: Annotations::default(),
+        cache_breakpoint: false,
     }
 }
 
@@ -301,7 +320,7 @@ fn a_recorded_answer_goes_on_with_every_other_family() {
             check_moved(from, &case.model.model, to, &request, &case.name);
         }
     }
-    for family in ["anthropic", "gemini", "openai", "openrouter"] {
+    for family in ["anthropic", "bedrock", "gemini", "openai", "openrouter"] {
         assert!(
             with_proofs.contains(family),
             "no recorded proof of {family}"
@@ -357,10 +376,8 @@ fn check_moved(from: &Family, model: &str, to: &Family, request: &Request, case:
             "{what}: the text of reasoning"
         );
     }
-    if let Some(marks) = rule.marks {
-        let marked = body.contains("cache_control") || body.contains("cachePoint");
-        assert_eq!(marked, marks, "{what}: the marks of breakpoints");
-    }
+    let marked = body.contains("cache_control") || body.contains("cachePoint");
+    assert_eq!(marked, rule.marks, "{what}: the marks of breakpoints");
 }
 
 proptest! {
