@@ -96,7 +96,7 @@ class Play:
     async def _play(self, stack: AsyncExitStack) -> dict[str, Any]:
         case = self._case
         self._server = self._stage.server
-        if case.get("restart") or case.get("at") == "drain":
+        if case.get("restart") or case.get("at") in ("drain", "crash"):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             self._server = await Server(Path(folder)).start()
             stack.push_async_callback(self._server.stop)
@@ -163,6 +163,9 @@ class Play:
             source.signal(signal.SIGTERM)
         elif action == "drain":
             self._server.terminate()
+        elif action == "crash":
+            await self._server.crash()
+            await self._server.start()
         source.send({"release": True})
 
     async def _start_host(self, language: str, tools: list[str], names: dict[str, str]) -> None:

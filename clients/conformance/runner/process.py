@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -51,7 +52,14 @@ class Server:
     def terminate(self) -> None:
         """Ask it to drain and end."""
         if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
+            with contextlib.suppress(ProcessLookupError):  # It has just been killed.
+                self._process.terminate()
+
+    async def crash(self) -> None:
+        """Kill it, and wait for its end."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self.stop()
 
     async def stop(self) -> None:
         """End it, and wait for its end."""
