@@ -235,6 +235,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_provider_that_could_not_be_asked_is_asked_again_soon() {
+        let world = World::default().with("p", SOON, true, false);
+        for _ in 0..3 {
+            assert_eq!(world.list(None).await.unavailable.len(), 1);
+        }
+        assert_eq!(world.asked(), 1);
+        advance(Duration::from_secs(11)).await;
+        world.list(None).await;
+        assert_eq!(world.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn callers_at_the_same_time_share_one_question() {
         let world = World::default().with("p", SOON, false, false);
         join_all((0..10).map(|_| world.list(None))).await;

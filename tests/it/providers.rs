@@ -9,7 +9,7 @@ use runwire::{
     config::{Config, Environment, Layers},
     pb::v1::{
         self, completion_service_client::CompletionServiceClient,
-        model_service_client::ModelServiceClient,
+        model_service_client::ModelServiceClient, run_service_client::RunServiceClient,
     },
 };
 use tokio_util::task::TaskTracker;
@@ -17,7 +17,7 @@ use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 
 use crate::harness::{
-    assert_fails, channel_over, params, text_part,
+    assert_fails, channel_over, outcome, params, spec, start_run, text_part,
     upstream::{Upstream, json, response},
 };
 
@@ -296,6 +296,22 @@ async fn no_url_leads_the_server_to_its_own_neighbourhood() {
         let status = assert_fails(answer, Code::InvalidArgument, "INVALID_REQUEST");
         assert_eq!(metadata(&status)["url_problem"], "ADDRESS", "{url}");
     }
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_run_with_a_url_that_is_not_fetched_fails_with_its_reason() {
+    let upstream = ollama().await;
+    let server = Server::start(&native(&upstream.url, ""), &[]).await;
+    let mut client = RunServiceClient::new(server.channel.clone());
+    let mut spec = spec("ollama:m", Vec::new());
+    spec.input = about("ollama:m", "http://10.0.0.1/").messages;
+    let run = start_run(&mut client, spec).await;
+    let run = outcome(&mut client, &run.id).await;
+    assert_eq!(run.state(), v1::run::State::Failed);
+    let error = run.error.unwrap();
+    assert_eq!(error.reason, "INVALID_REQUEST");
+    assert_eq!(error.metadata["url_problem"], "NOT_FETCHED");
     assert_eq!(upstream.requests().len(), 0);
 }
 

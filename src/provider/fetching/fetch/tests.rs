@@ -1,7 +1,7 @@
 //! Fetching over real sockets. The upstream is on the loopback, which these tests allow where they mean
 //! to reach it.
 
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use super::*;
 use crate::provider::{
@@ -93,6 +93,37 @@ async fn an_address_that_is_not_public_is_never_connected_to_however_it_is_writt
         assert!(is_refused, "{url}: {problem:?}");
     }
     assert_eq!(upstream.requests().len(), 0);
+}
+
+proptest::proptest! {
+    /// In every way in which a browser reads an IPv4 address (WHATWG URL, "IPv4 parser").
+    #[test]
+    fn an_address_is_judged_alike_however_a_url_spells_it(bits in proptest::num::u32::ANY) {
+        static FETCHER: LazyLock<Fetcher> = LazyLock::new(|| fetcher(&[]));
+        let address = std::net::Ipv4Addr::from_bits(bits);
+        let [a, b, c, d] = address.octets();
+        let text = address.to_string();
+        let expected = Filter::default().permits(address.into());
+        for host in [
+            text.clone(),
+            format!("{text}."),
+            format!("%3{text}"),
+            format!("{bits}"),
+            format!("{bits:#x}"),
+            format!("0{bits:o}"),
+            format!("{a:#x}.{b}.{:#X}", u32::from(c) << 8 | u32::from(d)),
+            format!("{a}.{}", bits & 0x00ff_ffff),
+            format!("[::ffff:{text}]"),
+            format!("[64:ff9b::{text}]"),
+        ] {
+            let url = Url::parse(&format!("http://{host}:8080/x"));
+            // What is no URL is not fetched.
+            let is_permitted = url.is_ok_and(|url| FETCHER.judge(&url).is_ok());
+            proptest::prop_assert!(!is_permitted || expected, "{}", host);
+        }
+        let plain = Url::parse(&format!("http://{address}/")).unwrap();
+        proptest::prop_assert_eq!(FETCHER.judge(&plain).is_ok(), expected);
+    }
 }
 
 #[tokio::test]
