@@ -36,18 +36,18 @@ pub(crate) fn fill(vendor: &str, info: &mut ModelInfo) {
     schema(vendor, row, info);
 }
 
-/// How an output schema is enforced: as the table says, but for Claude, whose generations differ, and for
-/// models of which the list says whether they enforce one.
+/// How an output schema is enforced: as the table says; but Claude's generations differ, Bedrock has other
+/// models call a tool, and a list may say whether a model enforces one.
 fn schema(vendor: &str, row: &Row, info: &mut ModelInfo) {
     let enforced = |method| match method {
         OutputSchemaMethod::Native | OutputSchemaMethod::ToolCall => true,
         OutputSchemaMethod::Prompt => false,
     };
     let method = match (vendor, row.schema) {
-        ("anthropic", _) if anthropic::enforces_schemas(&info.model.model) => {
+        ("anthropic" | "aws", _) if anthropic::enforces_schemas(&info.model.model) => {
             Some(OutputSchemaMethod::Native)
         }
-        ("anthropic", _) => Some(OutputSchemaMethod::ToolCall),
+        ("anthropic" | "aws", _) => Some(OutputSchemaMethod::ToolCall),
         (_, method) => method,
     };
     // What a list denies is not promised; what only it knows of is the vendor's own.
@@ -58,16 +58,23 @@ fn schema(vendor: &str, row: &Row, info: &mut ModelInfo) {
     };
     info.supports_output_schema = match (vendor, info.output_schema_method) {
         // Where the vendor does not enforce it, a forced tool does.
-        ("anthropic", Some(method)) => Some(enforced(method)),
+        ("anthropic" | "aws", Some(method)) => Some(enforced(method)),
         (_, method) => info.supports_output_schema.or(method.map(enforced)),
     };
 }
 
-/// The row of a vendor's table with the longest beginning that fits.
+/// The row of a vendor's table with the longest beginning that fits. Bedrock's profiles have a region in
+/// front, as in `eu.amazon.nova-lite-v1:0`.
 fn row(vendor: &str, model: &str) -> Option<&'static Row> {
     let (_, rows) = VENDORS.iter().find(|(name, _)| *name == vendor)?;
-    let fits = rows.iter().filter(|row| model.starts_with(row.prefix));
-    fits.max_by_key(|row| row.prefix.len())
+    let longest = |model: &str| {
+        let fits = rows.iter().filter(|row| model.starts_with(row.prefix));
+        fits.max_by_key(|row| row.prefix.len())
+    };
+    longest(model).or_else(|| {
+        let (_region, rest) = model.split_once('.').filter(|_| vendor == "aws")?;
+        longest(rest)
+    })
 }
 
 #[cfg(test)]
@@ -144,6 +151,13 @@ mod tests {
                 Some(true),
             ),
             ("deepseek:deepseek-v4-pro", Some(Prompt), Some(false)),
+            ("aws:eu.amazon.nova-lite-v1:0", Some(ToolCall), Some(true)),
+            (
+                "aws:us.anthropic.claude-opus-4-6-v1",
+                Some(Native),
+                Some(true),
+            ),
+            ("aws:meta.llama3-1-8b-instruct-v1:0", None, None),
             ("gemini:gemini-2.5-pro", Some(Native), Some(true)),
         ] {
             let info = filled(name);
@@ -163,7 +177,7 @@ mod tests {
     fn every_row_is_of_a_known_vendor_and_stands_once() {
         let mut vendors = BTreeSet::new();
         for (name, rows) in VENDORS {
-            assert!(vendor::built_in(name).is_some() || *name == "aws", "{name}");
+            assert!(vendor::built_in(name).is_some(), "{name}");
             assert!(vendors.insert(name), "{name} stands twice");
             let mut prefixes = BTreeSet::new();
             for row in *rows {

@@ -41,6 +41,12 @@ const fn row(prefix: &'static str) -> Row {
 }
 
 impl Row {
+    /// The same of models with another beginning.
+    const fn of(mut self, prefix: &'static str) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
     const fn window(mut self, context: u64, output: u64) -> Self {
         self.context_tokens = context;
         self.max_output_tokens = output;
@@ -99,9 +105,33 @@ const IMAGES: &[&str] = &["image/png", "image/jpeg", "image/webp", "image/gif"];
 const JPEG_AND_PNG: &[&str] = &["image/jpeg", "image/png"];
 const GEMINI_MEDIA: &[&str] = &["image/*", "audio/*", "video/*", "application/pdf"];
 
+/// What OpenAI's models have in common from GPT-5 on.
+const GPT: Row = row("")
+    .media(OPENAI_MEDIA)
+    .tools()
+    .parallel(true)
+    .thinks(true)
+    .native()
+    .streams();
+/// What most of its o series has.
+const O: Row = row("")
+    .media(OPENAI_MEDIA)
+    .tools()
+    .thinks(true)
+    .native()
+    .streams();
+/// What all of Gemini has that converses.
+const GEMINI_ALL: Row = row("")
+    .media(GEMINI_MEDIA)
+    .tools()
+    .parallel(true)
+    .native()
+    .streams();
+
 /// The tables, by vendor.
 pub(super) const VENDORS: &[(&str, &[Row])] = &[
     ("anthropic", ANTHROPIC),
+    ("aws", AWS),
     ("cohere", COHERE),
     ("deepseek", DEEPSEEK),
     ("gemini", GEMINI),
@@ -143,6 +173,31 @@ const ANTHROPIC: &[Row] = &[
         .tools()
         .parallel(true)
         .thinks(true)
+        .streams(),
+];
+
+/// docs.aws.amazon.com/bedrock/latest/userguide, "Supported models and model features" of Converse, and the
+/// model cards of Claude and Nova.
+const AWS: &[Row] = &[
+    row("amazon.nova-lite")
+        .window(300_000, 0)
+        .media(&["image/*", "video/*", "application/pdf"])
+        .tools()
+        .streams(),
+    row("amazon.nova-micro")
+        .window(128_000, 0)
+        .text_only()
+        .tools()
+        .streams(),
+    row("amazon.nova-pro")
+        .window(300_000, 0)
+        .media(&["image/*", "video/*", "application/pdf"])
+        .tools()
+        .streams(),
+    row("anthropic.claude-")
+        .media(OPENAI_MEDIA)
+        .tools()
+        .parallel(true)
         .streams(),
 ];
 
@@ -188,30 +243,10 @@ const DEEPSEEK: &[Row] = &[
 /// ai.google.dev/gemini-api/docs, "Models", "Function calling", "Structured output". Windows, limits and
 /// thinking come with the list.
 const GEMINI: &[Row] = &[
-    row("gemini-1.5-")
-        .media(GEMINI_MEDIA)
-        .tools()
-        .parallel(true)
-        .native()
-        .streams(),
-    row("gemini-2.0-")
-        .media(GEMINI_MEDIA)
-        .tools()
-        .parallel(true)
-        .native()
-        .streams(),
-    row("gemini-2.5-")
-        .media(GEMINI_MEDIA)
-        .tools()
-        .parallel(true)
-        .native()
-        .streams(),
-    row("gemini-3")
-        .media(GEMINI_MEDIA)
-        .tools()
-        .parallel(true)
-        .native()
-        .streams(),
+    GEMINI_ALL.of("gemini-1.5-"),
+    GEMINI_ALL.of("gemini-2.0-"),
+    GEMINI_ALL.of("gemini-2.5-"),
+    GEMINI_ALL.of("gemini-3"),
     // Those that make images or speech are documented apart.
     row("gemini-2.0-flash-preview-image"),
     row("gemini-2.5-flash-image"),
@@ -316,37 +351,10 @@ const OPENAI: &[Row] = &[
     row("gpt-4o-mini-tts"),
     row("gpt-4o-search"),
     row("gpt-4o-mini-search"),
-    row("gpt-5")
-        .window(400_000, 128_000)
-        .media(OPENAI_MEDIA)
-        .tools()
-        .parallel(true)
-        .thinks(true)
-        .native()
-        .streams(),
-    row("gpt-5.")
-        .media(OPENAI_MEDIA)
-        .tools()
-        .parallel(true)
-        .thinks(true)
-        .native()
-        .streams(),
-    row("gpt-5.1")
-        .window(400_000, 128_000)
-        .media(OPENAI_MEDIA)
-        .tools()
-        .parallel(true)
-        .thinks(true)
-        .native()
-        .streams(),
-    row("gpt-5.2")
-        .window(400_000, 128_000)
-        .media(OPENAI_MEDIA)
-        .tools()
-        .parallel(true)
-        .thinks(true)
-        .native()
-        .streams(),
+    GPT.of("gpt-5").window(400_000, 128_000),
+    GPT.of("gpt-5."),
+    GPT.of("gpt-5.1").window(400_000, 128_000),
+    GPT.of("gpt-5.2").window(400_000, 128_000),
     row("gpt-5-chat")
         .window(128_000, 16_384)
         .media(OPENAI_MEDIA)
@@ -359,45 +367,11 @@ const OPENAI: &[Row] = &[
         .thinks(true)
         .native(),
     row("gpt-5-search"),
-    row("gpt-5.4")
-        .window(1_050_000, 128_000)
-        .media(OPENAI_MEDIA)
-        .tools()
-        .parallel(true)
-        .thinks(true)
-        .native()
-        .streams(),
-    row("gpt-5.4-mini")
-        .window(400_000, 128_000)
-        .media(OPENAI_MEDIA)
-        .tools()
-        .parallel(true)
-        .thinks(true)
-        .native()
-        .streams(),
-    row("gpt-5.4-nano")
-        .window(400_000, 128_000)
-        .media(OPENAI_MEDIA)
-        .tools()
-        .parallel(true)
-        .thinks(true)
-        .native()
-        .streams(),
-    row("gpt-5.5")
-        .window(1_050_000, 128_000)
-        .media(OPENAI_MEDIA)
-        .tools()
-        .parallel(true)
-        .thinks(true)
-        .native()
-        .streams(),
-    row("o1")
-        .window(200_000, 100_000)
-        .media(OPENAI_MEDIA)
-        .tools()
-        .thinks(true)
-        .native()
-        .streams(),
+    GPT.of("gpt-5.4").window(1_050_000, 128_000),
+    GPT.of("gpt-5.4-mini").window(400_000, 128_000),
+    GPT.of("gpt-5.4-nano").window(400_000, 128_000),
+    GPT.of("gpt-5.5").window(1_050_000, 128_000),
+    O.of("o1").window(200_000, 100_000),
     row("o1-mini")
         .window(128_000, 65_536)
         .text_only()
@@ -409,13 +383,7 @@ const OPENAI: &[Row] = &[
         .tools()
         .thinks(true)
         .native(),
-    row("o3")
-        .window(200_000, 100_000)
-        .media(OPENAI_MEDIA)
-        .tools()
-        .thinks(true)
-        .native()
-        .streams(),
+    O.of("o3").window(200_000, 100_000),
     row("o3-mini")
         .window(200_000, 100_000)
         .text_only()
@@ -423,13 +391,7 @@ const OPENAI: &[Row] = &[
         .thinks(true)
         .native()
         .streams(),
-    row("o4-mini")
-        .window(200_000, 100_000)
-        .media(OPENAI_MEDIA)
-        .tools()
-        .thinks(true)
-        .native()
-        .streams(),
+    O.of("o4-mini").window(200_000, 100_000),
 ];
 
 /// docs.x.ai, "Models and Pricing", "Function calling", "Structured outputs", "Image understanding".
