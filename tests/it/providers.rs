@@ -34,7 +34,7 @@ impl Server {
     async fn start(config: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("runwire.toml");
-        std::fs::write(&file, config).unwrap();
+        std::fs::write(&file, format!("[store]\nkind = 'memory'\n{config}")).unwrap();
         std::fs::write(folder.path().join("key"), "sk-file\n").unwrap();
         let environment: Environment = variables.iter().copied().collect();
         let config = Config::load(&Layers {
