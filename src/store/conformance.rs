@@ -32,6 +32,7 @@ enum Kind {
 }
 
 /// What a store keeps.
+#[derive(Clone, Copy)]
 struct Limits {
     max_finished_runs: usize,
     max_finished_bytes: usize,
