@@ -96,7 +96,7 @@ fn header(name: &str, value: &[u8]) -> Vec<u8> {
     let value = &value[..value.len().min(1 << 10)];
     let length = u16::try_from(value.len()).expect("it was cut").to_be_bytes();
     let name_length = u8::try_from(name.len()).expect("names are short");
-    [&[name_length], name.as_bytes(), &[7], &length, value].concat()
+    [&[name_length][..], name.as_bytes(), &[7], &length, value].concat()
 }
 
 fn assemble(
