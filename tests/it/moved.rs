@@ -18,7 +18,9 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::harness::{Server, attach, attached, create, last_run, output, result, spec, tool};
+use crate::harness::{
+    Server, accepted, attach, attached, create, last_run, output, result, spec, tool,
+};
 
 /// A vendor that gives these answers, a connection each, and remembers what it was asked.
 struct Vendor {
@@ -81,45 +83,27 @@ fn response(status: &str, media_type: &str, body: &str) -> String {
     )
 }
 
-/// Server-sent events of these payloads.
-fn stream(events: &[Value]) -> String {
-    let events = events.iter().map(|event| format!("data: {event}\n\n"));
-    response("200 OK", "text/event-stream", &events.collect::<String>())
+/// An answer in OpenAI's protocol.
+fn completion(message: &Value, finish_reason: &str) -> String {
+    let choice = json!({"index": 0, "message": message, "finish_reason": finish_reason});
+    let body = json!({"id": "c", "choices": [choice]}).to_string();
+    response("200 OK", "application/json", &body)
 }
 
-/// A chunk of a chat completion.
-fn chunk(delta: &Value, finish_reason: Option<&str>) -> Value {
-    json!({"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]})
-}
-
-/// A call that OpenAI's protocol streams, behind a thought.
+/// A call in OpenAI's protocol, behind a thought.
 fn call_of_the_first() -> String {
-    stream(&[
-        chunk(&json!({"reasoning_content": "A secret plan."}), None),
-        chunk(
-            &json!({"tool_calls": [{"index": 0, "id": "call_first", "function": {
-                "name": "look", "arguments": "{\"n\": 1}"
-            }}]}),
-            Some("tool_calls"),
-        ),
-    ])
+    let function = json!({"name": "look", "arguments": "{\"n\": 1}"});
+    let call = json!({"id": "call_first", "type": "function", "function": function});
+    let message = json!({"reasoning_content": "A secret plan.", "tool_calls": [call]});
+    completion(&message, "tool_calls")
 }
 
-/// A call that Anthropic's protocol streams, behind a signed thought.
+/// A call in Anthropic's protocol, behind a signed thought.
 fn call_of_the_second() -> String {
-    let block = |index, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
     let thought = json!({"type": "thinking", "thinking": "Signed.", "signature": "c2lnbmF0dXJl"});
     let call = json!({"type": "tool_use", "id": "toolu_second", "name": "look", "input": {"n": 2}});
-    let end = json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}});
-    stream(&[
-        json!({"type": "message_start", "message": {"id": "m", "content": []}}),
-        block(0, thought),
-        json!({"type": "content_block_stop", "index": 0}),
-        block(1, call),
-        json!({"type": "content_block_stop", "index": 1}),
-        end,
-        json!({"type": "message_stop"}),
-    ])
+    let body = json!({"id": "m", "content": [thought, call], "stop_reason": "tool_use"});
+    response("200 OK", "application/json", &body.to_string())
 }
 
 fn providers(first: &Vendor, second: &Vendor) -> Providers {
@@ -141,7 +125,7 @@ fn providers(first: &Vendor, second: &Vendor) -> Providers {
 #[tokio::test]
 async fn a_run_falls_back_to_another_family_in_its_middle_and_comes_back() {
     let spent = r#"{"error":{"message":"no credit","code":"insufficient_quota"}}"#;
-    let text = stream(&[chunk(&json!({"content": "Done."}), Some("stop"))]);
+    let text = completion(&json!({"content": "Done."}), "stop");
     let spent = response("429 Too Many Requests", "application/json", spent);
     let first = Vendor::start(vec![call_of_the_first(), spent, text]).await;
     let second = Vendor::start(vec![call_of_the_second()]).await;
@@ -155,6 +139,7 @@ async fn a_run_falls_back_to_another_family_in_its_middle_and_comes_back() {
     let mut events = Vec::new();
     for answer in ["one", "two"] {
         let call = stream.assignment(&mut events).await;
+        stream.report(&call, accepted()).await;
         stream.report(&call, result(answer)).await;
     }
     events.extend(stream.finish().await.unwrap());
