@@ -10,8 +10,8 @@ use v1::{
 };
 
 use crate::harness::{
-    Server, accepted, assert_fails, attach, attached, create, host, last_run, output, params,
-    registration, report_on, result, run_message, spec, start_run, tool, why,
+    Bystander, Server, accepted, assert_fails, attach, attached, create, host, last_run, output,
+    params, registration, report_on, result, run_message, spec, start_run, tool, why,
 };
 
 type Change<T> = fn(&mut T);
@@ -162,7 +162,9 @@ async fn a_wrong_completion_is_refused_by_reason_and_field() {
         ),
     ];
     let server = Server::start().await;
-    let mut client = server.completions().await;
+    let channel = server.channel().await;
+    let bystander = Bystander::on(&channel, "fake:tools-1").await;
+    let mut client = CompletionServiceClient::new(channel);
     for (change, code, reason, field) in table {
         let status = complete(&mut client, *change).await;
         assert_eq!(
@@ -173,12 +175,15 @@ async fn a_wrong_completion_is_refused_by_reason_and_field() {
         );
         assert_eq!(field_of(&status), *field);
     }
+    bystander.ends_well().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_providers_faults_have_their_own_codes() {
     let server = Server::start().await;
-    let mut client = server.completions().await;
+    let channel = server.channel().await;
+    let bystander = Bystander::on(&channel, "fake:tools-1").await;
+    let mut client = CompletionServiceClient::new(channel);
     for (reason, code) in [
         ("PROVIDER_CREDENTIALS_MISSING", Code::FailedPrecondition),
         ("PROVIDER_CREDENTIALS_REJECTED", Code::FailedPrecondition),
@@ -191,6 +196,7 @@ async fn a_providers_faults_have_their_own_codes() {
         };
         assert_fails(client.generate_completion(request).await, code, reason);
     }
+    bystander.ends_well().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,7 +243,9 @@ async fn a_wrong_run_is_refused_by_reason_and_field() {
         ),
     ];
     let server = Server::start().await;
-    let mut client = server.runs().await;
+    let channel = server.channel().await;
+    let bystander = Bystander::on(&channel, "fake:tools-1").await;
+    let mut client = RunServiceClient::new(channel);
     for (change, reason, field) in table {
         let mut spec = spec("fake:text", vec![]);
         change(&mut spec);
@@ -259,6 +267,7 @@ async fn a_wrong_run_is_refused_by_reason_and_field() {
         "INVALID_REQUEST",
     );
     start_run(&mut client, spec("fake:text", vec![])).await;
+    bystander.ends_well().await;
 }
 
 async fn opens_with(
@@ -274,7 +283,9 @@ async fn opens_with(
 #[tokio::test(start_paused = true)]
 async fn an_attachment_begins_with_its_start() {
     let server = Server::start().await;
-    let mut client = server.runs().await;
+    let channel = server.channel().await;
+    let bystander = Bystander::on(&channel, "fake:tools-1").await;
+    let mut client = RunServiceClient::new(channel);
     let heartbeat = attach_run_request::Message::Heartbeat(v1::Heartbeat {});
     let status = opens_with(&mut client, heartbeat).await;
     assert_eq!(
@@ -305,6 +316,7 @@ async fn an_attachment_begins_with_its_start() {
     let silent = client.attach_run(tokio_stream::pending()).await;
     assert_fails(silent, Code::InvalidArgument, "STREAM_PROTOCOL_VIOLATION");
     start_run(&mut client, spec("fake:text", vec![])).await;
+    bystander.ends_well().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,7 +339,9 @@ async fn a_second_start_ends_the_stream_and_not_the_run() {
 #[tokio::test(start_paused = true)]
 async fn a_host_begins_with_its_registration() {
     let server = Server::start().await;
-    let mut client = server.tools().await;
+    let channel = server.channel().await;
+    let bystander = Bystander::on(&channel, "fake:tools-1").await;
+    let mut client = ToolServiceClient::new(channel);
     let heartbeat = host_tools_request::Message::Heartbeat(v1::Heartbeat {});
     let refused = host(&mut client, heartbeat).await;
     assert_fails(
@@ -345,6 +359,11 @@ async fn a_host_begins_with_its_registration() {
         .await
         .unwrap();
     assert!(fine.registered().await.rejected_tools.is_empty());
+    fine.say(crate::harness::host_message(registration("h", vec![])))
+        .await;
+    let again = fine.heard.message().await;
+    assert_fails(again, Code::InvalidArgument, "STREAM_PROTOCOL_VIOLATION");
+    bystander.ends_well().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -387,6 +406,7 @@ async fn reports_on_calls_that_are_not_there_are_told_so() {
     use v1::tool_call_receipt::Disposition;
     let server = Server::start().await;
     let channel = server.channel().await;
+    let bystander = Bystander::on(&channel, "fake:tools-1").await;
     let (mut runs, mut tools) = (
         RunServiceClient::new(channel.clone()),
         ToolServiceClient::new(channel),
@@ -427,6 +447,7 @@ async fn reports_on_calls_that_are_not_there_are_told_so() {
     let mut older = report_on(&call, result("other"));
     older.attempt = 7;
     assert_eq!(report(&mut tools, older).await.unwrap(), Disposition::Stale);
+    bystander.ends_well().await;
 }
 
 #[tokio::test(start_paused = true)]

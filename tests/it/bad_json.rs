@@ -2,7 +2,7 @@
 //! on a connection on which a run of somebody else goes on.
 
 use runwire::pb::v1;
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 use tonic_types::StatusExt;
 use v1::{
     completion_service_client::CompletionServiceClient, run_service_client::RunServiceClient,
@@ -10,8 +10,8 @@ use v1::{
 };
 
 use crate::harness::{
-    Attachment, Server, accepted, assert_fails, attach, attached, create, host, last_run, output,
-    params, registration, report_on, result, spec, text_part, tool,
+    Bystander, Server, accepted, assert_fails, attach, attached, create, host, hosted, last_run,
+    output, params, registration, report_on, result, spec, start_run, text_part, tool,
 };
 
 /// What stands in the field instead of a JSON object, and the reason that it is refused for.
@@ -21,22 +21,6 @@ const WRONG: [(&str, &str); 4] = [
     ("{'a': 1}", "JSON_INVALID"),
     ("[]", "JSON_INVALID"),
 ];
-
-/// A run in the middle of a tool call.
-async fn bystander(channel: &Channel) -> (Attachment, v1::ToolCallAssignment) {
-    let mut runs = RunServiceClient::new(channel.clone());
-    let run = spec("fake:tools-1", vec![attached(tool("t"))]);
-    let mut stream = attach(&mut runs, create(run)).await.unwrap();
-    let call = stream.assignment(&mut Vec::new()).await;
-    stream.report(&call, accepted()).await;
-    (stream, call)
-}
-
-async fn ends_well((mut stream, call): (Attachment, v1::ToolCallAssignment)) {
-    stream.report(&call, result("unharmed")).await;
-    let run = last_run(&stream.finish().await.unwrap()).unwrap();
-    assert_eq!(output(&run), "unharmed");
-}
 
 /// A request with this text in a place that holds an object, and the place's path.
 type Place = (&'static str, fn(&mut v1::CompletionParams, String));
@@ -83,7 +67,7 @@ const PLACES: [Place; 5] = [
 async fn text_that_is_no_json_is_refused_by_its_field_in_every_request() {
     let server = Server::start().await;
     let channel = server.channel().await;
-    let bystander = bystander(&channel).await;
+    let bystander = Bystander::on(&channel, "fake:tools-1").await;
     let mut completions = CompletionServiceClient::new(channel.clone());
     let mut runs = RunServiceClient::new(channel);
     for (field, put) in PLACES {
@@ -117,14 +101,14 @@ async fn text_that_is_no_json_is_refused_by_its_field_in_every_request() {
             assert_fails(refused, Code::InvalidArgument, reason);
         }
     }
-    ends_well(bystander).await;
+    bystander.ends_well().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hosts_tool_with_a_schema_that_is_none_is_rejected_by_name() {
     let server = Server::start().await;
     let channel = server.channel().await;
-    let bystander = bystander(&channel).await;
+    let bystander = Bystander::on(&channel, "fake:tools-1").await;
     let mut client = ToolServiceClient::new(channel);
     let wrong = |name: &str, schema: &str| {
         let mut tool = tool(name);
@@ -153,14 +137,14 @@ async fn a_hosts_tool_with_a_schema_that_is_none_is_rejected_by_name() {
         ]
     );
     assert!(!rejected.contains_key("right"));
-    ends_well(bystander).await;
+    bystander.ends_well().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_result_that_is_no_json_fails_its_call_and_no_other() {
     let server = Server::start().await;
     let channel = server.channel().await;
-    let bystander = bystander(&channel).await;
+    let bystander = Bystander::on(&channel, "fake:tools-1").await;
     let mut runs = RunServiceClient::new(channel.clone());
     let mut tools = ToolServiceClient::new(channel);
     let run = spec("fake:tools-2", vec![attached(tool("t"))]);
@@ -181,7 +165,7 @@ async fn a_result_that_is_no_json_fails_its_call_and_no_other() {
     let run = last_run(&stream.finish().await.unwrap()).unwrap();
     assert_eq!(run.state(), v1::run::State::Succeeded);
     assert!(!output(&run).contains("no json"), "{}", output(&run));
-    ends_well(bystander).await;
+    bystander.ends_well().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,18 +173,14 @@ async fn reports_that_come_twice_or_too_late_on_a_stream_are_told_so() {
     use v1::tool_call_receipt::Disposition;
     let server = Server::start().await;
     let channel = server.channel().await;
-    let bystander = bystander(&channel).await;
+    let bystander = Bystander::on(&channel, "fake:tools-1").await;
     let mut runs = RunServiceClient::new(channel.clone());
     let mut tools = ToolServiceClient::new(channel);
     let mut stream = host(&mut tools, registration("h", vec![tool("t")]))
         .await
         .unwrap();
     stream.registered().await;
-    crate::harness::start_run(
-        &mut runs,
-        spec("fake:tools-1", vec![crate::harness::hosted("t")]),
-    )
-    .await;
+    start_run(&mut runs, spec("fake:tools-1", vec![hosted("t")])).await;
     let call = stream.assignment().await;
     let mut receipts = Vec::new();
     let mut stale = call.clone();
@@ -226,5 +206,5 @@ async fn reports_that_come_twice_or_too_late_on_a_stream_are_told_so() {
             Stale, Applied, Duplicate, Stale, Applied, Duplicate, Duplicate, Stale
         ]
     );
-    ends_well(bystander).await;
+    bystander.ends_well().await;
 }

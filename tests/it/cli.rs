@@ -10,8 +10,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Child};
 
-use crate::program::{
-    Heard, PROGRAM, command, ended, folder, output, runwire, runwire_in, serve, signal, text,
+use crate::{
+    program::{
+        Heard, PROGRAM, command, ended, folder, output, runwire, runwire_in, serve, serve_with,
+        signal, text,
+    },
+    tls::Pki,
 };
 
 /// The lines of an output as JSON.
@@ -233,6 +237,87 @@ async fn a_server_may_be_named_without_its_scheme() {
     )
     .await;
     assert_eq!(succeeds(&output), "Hi\n");
+}
+
+#[tokio::test]
+async fn a_token_is_taken_from_the_variable_that_is_named() {
+    let folder = folder();
+    let made = ["token", "new", "--name", "me", "--scope", "completions"];
+    let made = runwire_in(&folder, None, &made).await;
+    fs::write(folder.path().join("tokens.toml"), &made.stdout).unwrap();
+    let told = text(&made.stderr);
+    let token = told.trim().rsplit(' ').next().unwrap();
+    let config = "[auth]\nmode = 'tokens'\ntokens_file = 'tokens.toml'\n";
+    fs::write(folder.path().join("runwire.toml"), config).unwrap();
+    let flags = ["--config", "runwire.toml"];
+    let server = serve_with(command(PROGRAM, &folder, None), &flags).await;
+    let ask = |variable: &str, args: &[&str]| {
+        let mut command = command(PROGRAM, &folder, Some(&server.url));
+        command.env(variable, token).args(args);
+        output(command)
+    };
+    let complete = ["complete", "-m", "script:echo", "Hi"];
+    assert_eq!(succeeds(&ask("RUNWIRE_TOKEN", &complete).await), "Hi\n");
+    let other = [&complete[..], &["--token-env", "MINE"]].concat();
+    assert_eq!(succeeds(&ask("MINE", &other).await), "Hi\n");
+    for (variable, args, reason) in [
+        ("MINE", &complete[..], "CREDENTIALS_MISSING"),
+        ("RUNWIRE_TOKEN", &["runs", "list"], "PERMISSION_DENIED"),
+    ] {
+        let refused = ask(variable, args).await;
+        let errors = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{errors}");
+        assert!(
+            errors.starts_with(&format!("runwire: {reason}: ")),
+            "{errors}"
+        );
+        assert!(!errors.contains(token), "{errors}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_certificates_is_shown_one() {
+    let (folder, pki) = (folder(), Pki::new());
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("ca.pem", &pki.authority());
+    for name in ["localhost", "billing.acme"] {
+        let (certificate, key) = pki.issue(name);
+        write(&format!("{name}.pem"), &certificate);
+        write(&format!("{name}.key"), &key);
+    }
+    let config = "[server.tls]\ncert = 'localhost.pem'\nkey = 'localhost.key'\nclient_ca = 'ca.pem'\n\
+                  [auth]\nmode = 'mtls'\n[auth.principals.'billing.acme']\nscopes = ['completions']\n";
+    write("runwire.toml", config);
+    let flags = ["--config", "runwire.toml"];
+    let server = serve_with(command(PROGRAM, &folder, None), &flags).await;
+    let url = server.url.replace("http://127.0.0.1", "https://localhost");
+    let complete = ["complete", "-m", "script:echo", "Hi", "--server", &url];
+    let own = ["--cert", "billing.acme.pem", "--key", "billing.acme.key"];
+    let known = [&complete[..], &["--ca", "ca.pem"], &own].concat();
+    assert_eq!(succeeds(&runwire_in(&folder, None, &known).await), "Hi\n");
+    // Without a certificate, and without a reason to trust the server's.
+    for args in [
+        [&complete[..], &["--ca", "ca.pem"]].concat(),
+        [&complete[..], &own].concat(),
+    ] {
+        let refused = runwire_in(&folder, None, &args).await;
+        let errors = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{args:?}: {errors}");
+        assert_eq!(errors.lines().count(), 1, "{args:?}: {errors}");
+    }
+    let half = [&complete[..], &own[..2]].concat();
+    let half = runwire_in(&folder, None, &half).await;
+    assert_eq!(half.status.code(), Some(64), "{half:?}");
+}
+
+#[tokio::test]
+async fn an_address_that_others_reach_is_listened_on_when_that_is_said_to_be_insecure() {
+    let folder = folder();
+    let flags = ["--listen", "0.0.0.0:0", "--insecure"];
+    let server = serve_with(command(PROGRAM, &folder, None), &flags).await;
+    let address = server.url.replace("0.0.0.0", "127.0.0.1");
+    let health = runwire_in(&folder, Some(&address), &["health"]).await;
+    assert_eq!(succeeds(&health), "serving\n");
 }
 
 #[tokio::test]

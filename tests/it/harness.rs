@@ -1,6 +1,7 @@
 //! A whole server in the test's process: the real composition over a fake world of models and a clock
 //! that a paused runtime moves, reached through real HTTP/2 on an in-memory pipe.
 
+mod bystander;
 mod model;
 pub(crate) mod upstream;
 
@@ -28,6 +29,7 @@ use tonic::{
 };
 use tonic_types::StatusExt;
 
+pub(crate) use bystander::Bystander;
 pub(crate) use model::{FLOOD_BYTES, FakeModels};
 
 /// A server that runs.

@@ -17,6 +17,7 @@ mod bad_json;
 mod cli;
 mod client;
 mod completion;
+mod connection;
 mod deadline;
 mod documents;
 mod drain;

@@ -17,10 +17,7 @@ use tonic::{Code, transport::Channel};
 use v1::stream_completion_response::Event;
 
 use crate::{
-    harness::{
-        Attachment, assert_fails, attach, attached, channel_over, create, last_run, output, params,
-        result, spec, tool,
-    },
+    harness::{Bystander, assert_fails, channel_over, params, spec},
     upstream::{Asked, STREAM, provider, whole},
 };
 
@@ -118,29 +115,6 @@ async fn connection(tasks: &mut JoinSet<()>) -> Channel {
     channel_over(client).await
 }
 
-/// A run of somebody else on the same connection, in the middle of a tool call.
-struct Bystander {
-    stream: Attachment,
-    call: v1::ToolCallAssignment,
-}
-
-impl Bystander {
-    async fn new(channel: &Channel) -> Self {
-        let mut client = RunServiceClient::new(channel.clone());
-        let run = spec("script:tools-1", vec![attached(tool("t"))]);
-        let mut stream = attach(&mut client, create(run)).await.unwrap();
-        let call = stream.assignment(&mut Vec::new()).await;
-        Self { stream, call }
-    }
-
-    /// It goes on, and ends well.
-    async fn ends_well(mut self) {
-        self.stream.report(&self.call, result("unharmed")).await;
-        let run = last_run(&self.stream.finish().await.unwrap()).unwrap();
-        assert!(output(&run).contains("unharmed"), "{run:?}");
-    }
-}
-
 async fn complete(
     client: &mut CompletionServiceClient<Channel>,
     model: &str,
@@ -187,7 +161,7 @@ async fn stream(
 async fn a_model_that_cannot_be_asked_says_why() {
     let mut tasks = JoinSet::new();
     let channel = connection(&mut tasks).await;
-    let bystander = Bystander::new(&channel).await;
+    let bystander = Bystander::on(&channel, "script:tools-1").await;
     let mut client = CompletionServiceClient::new(channel.clone());
     let mut runs = RunServiceClient::new(channel);
     for (model, code, reason) in [
@@ -215,7 +189,7 @@ async fn a_model_that_cannot_be_asked_says_why() {
 async fn a_missing_key_is_named_by_its_variable_and_a_rejected_one_is_not_shown() {
     let mut tasks = JoinSet::new();
     let channel = connection(&mut tasks).await;
-    let bystander = Bystander::new(&channel).await;
+    let bystander = Bystander::on(&channel, "script:tools-1").await;
     let mut client = CompletionServiceClient::new(channel);
     let missing = complete_with(&mut client, "keyless:good").await;
     let status = assert_fails(
@@ -240,7 +214,7 @@ async fn a_missing_key_is_named_by_its_variable_and_a_rejected_one_is_not_shown(
 async fn a_provider_that_answers_nonsense_fails_its_call_alone() {
     let mut tasks = JoinSet::new();
     let channel = connection(&mut tasks).await;
-    let bystander = Bystander::new(&channel).await;
+    let bystander = Bystander::on(&channel, "script:tools-1").await;
     let mut client = CompletionServiceClient::new(channel);
     for (model, reason) in [
         ("garbage", "PROVIDER_RESPONSE_INVALID"),
@@ -273,7 +247,7 @@ async fn a_provider_that_answers_nonsense_fails_its_call_alone() {
 async fn a_stream_that_turns_into_something_else_ends_broken_after_what_it_had_shown() {
     let mut tasks = JoinSet::new();
     let channel = connection(&mut tasks).await;
-    let bystander = Bystander::new(&channel).await;
+    let bystander = Bystander::on(&channel, "script:tools-1").await;
     let mut client = CompletionServiceClient::new(channel);
     for (model, shown, reason) in [
         ("half", 1, "PROVIDER_STREAM_BROKEN"),
@@ -300,7 +274,7 @@ async fn a_stream_that_turns_into_something_else_ends_broken_after_what_it_had_s
 async fn a_run_on_a_broken_provider_fails_with_its_reason_and_others_go_on() {
     let mut tasks = JoinSet::new();
     let channel = connection(&mut tasks).await;
-    let bystander = Bystander::new(&channel).await;
+    let bystander = Bystander::on(&channel, "script:tools-1").await;
     let ended = |model: &'static str| {
         let mut client = RunServiceClient::new(channel.clone());
         async move {

@@ -109,12 +109,11 @@ pub(crate) async fn serve(folder: &TempDir) -> Served {
 
 /// Starts `runwire serve` with more flags.
 pub(crate) async fn serve_with(mut command: Command, args: &[&str]) -> Served {
-    let mut child = command
-        .args(["serve", "--listen", "127.0.0.1:0"])
-        .args(args)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    command.arg("serve").args(args);
+    if !args.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut log = Heard::new(child.stderr.take());
     let mut before = Vec::new();
     loop {

@@ -18,13 +18,14 @@ use tonic_types::StatusExt;
 
 use crate::harness::{Server, assert_fails};
 
-struct Pki {
+/// An authority that signs certificates.
+pub(crate) struct Pki {
     ca: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self {
@@ -33,7 +34,13 @@ impl Pki {
         }
     }
 
-    fn issue(&self, name: &str) -> (String, String) {
+    /// Its own certificate.
+    pub(crate) fn authority(&self) -> String {
+        self.ca.pem()
+    }
+
+    /// A certificate for a name, and its key.
+    pub(crate) fn issue(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.ca).unwrap();
