@@ -6,9 +6,9 @@
 //! ```text
 //! main ─► app ─► rpc ───────┐
 //!          ├───► provider ──┼──► run ──► domain
-//!          ├───► toolhost ──┤    (the ports are traits in run::port)
+//!          ├───► toolhost ──┤    (the ports are traits in run::port; rpc uses toolhost, too)
 //!          ├───► store ─────┘
-//!          └───► telemetry, config
+//!          └───► telemetry, config, shutdown
 //! main ─► cli ─► client   (the public Rust client; it knows the contract, not the server)
 //! ```
 //!

@@ -509,6 +509,19 @@ async fn ctrl_c_ends_every_command_that_waits_with_130() {
 
 #[cfg(unix)]
 #[tokio::test]
+async fn ctrl_c_ends_a_chat_that_waits_for_its_next_line() {
+    let folder = folder();
+    let mut child = start(&folder, None, &["chat", "-m", "script:echo"]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"one\n").await.unwrap();
+    let answer = Heard::new(child.stdout.take()).next().await;
+    assert_eq!(answer.as_deref(), Some("one"));
+    signal(&child, "-INT").await;
+    assert_eq!(ended(&mut child).await, Some(130));
+}
+
+#[cfg(unix)]
+#[tokio::test]
 async fn ctrl_c_ends_a_watch_and_not_its_run() {
     let folder = folder();
     let server = serve(&folder).await;
