@@ -65,7 +65,8 @@ pub(super) async fn run(args: RunArgs, environment: Environment, local: Local) -
     printer.end(attached.run())
 }
 
-/// Cancels the run and waits a little, so that its tools are told before this process ends.
+/// Cancels the run and waits a little, so that its tools are told before this process ends. Ctrl-C again
+/// ends the wait.
 async fn cancel(client: &Client, run_id: Option<&str>) {
     let Some(run_id) = run_id else {
         return;
@@ -74,7 +75,12 @@ async fn cancel(client: &Client, run_id: Option<&str>) {
         client.cancel_run(run_id, "interrupted").await?;
         client.wait_for_run(run_id).await
     };
-    match timeout(CANCEL_TIMEOUT, cancelled).await {
+    let waited = tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => return,
+        waited = timeout(CANCEL_TIMEOUT, cancelled) => waited,
+    };
+    match waited {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => output::note(error),
         Err(_) => output::note(format_args!("{run_id} is still stopping")),

@@ -8,12 +8,11 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{io::AsyncWriteExt, process::Child};
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     program::{
-        Heard, PROGRAM, command, ended, folder, output, runwire, runwire_in, serve, serve_with,
-        signal, text,
+        PROGRAM, command, folder, output, runwire, runwire_in, serve, serve_with, succeeds, text,
     },
     tls::Pki,
 };
@@ -41,14 +40,6 @@ async fn fed(folder: &TempDir, server: Option<&str>, args: &[&str], input: &str)
     stdin.write_all(input.as_bytes()).await.unwrap();
     drop(stdin);
     child.wait_with_output().await.unwrap()
-}
-
-#[track_caller]
-fn succeeds(output: &Output) -> String {
-    let errors = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{errors}");
-    assert_eq!(errors, "");
-    text(&output.stdout)
 }
 
 #[tokio::test]
@@ -211,7 +202,6 @@ async fn an_answer_that_breaks_off_is_shown_and_said_to_be_broken() {
     );
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
     let folder = folder();
@@ -466,109 +456,4 @@ fn the_configuration_takes_the_kinds_that_can_be_built_and_no_other() {
         .collect();
     let taken: BTreeSet<&str> = runwire::config::PROVIDER_KINDS.iter().copied().collect();
     assert_eq!(taken, built);
-}
-
-/// Starts a command whose output is heard.
-fn start(folder: &TempDir, server: Option<&str>, args: &[&str]) -> Child {
-    command(PROGRAM, folder, server)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn ctrl_c_ends_every_command_that_waits_with_130() {
-    let folder = folder();
-    let server = serve(&folder).await;
-    for server in [None, Some(server.url.as_str())] {
-        for args in [
-            &["complete", "-m", "script:hang", "--json", "hi"][..],
-            &["run", "examples/guide.toml", "-m", "script:hang", "--json"],
-        ] {
-            let mut child = start(&folder, server, args);
-            let mut said = Heard::new(child.stdout.take());
-            assert!(said.next().await.is_some(), "{args:?}");
-            signal(&child, "-INT").await;
-            assert_eq!(ended(&mut child).await, Some(130), "{args:?}");
-            let errors = Heard::new(child.stderr.take()).rest().await;
-            assert_eq!(errors, [""; 0], "{args:?}");
-        }
-    }
-    let list = ["runs", "list", "--state", "cancelled"];
-    let list = succeeds(&runwire_in(&folder, Some(&server.url), &list).await);
-    assert_eq!(
-        list.lines().count(),
-        1,
-        "the run was cancelled on its server: {list}"
-    );
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn ctrl_c_ends_a_chat_that_waits_for_its_next_line() {
-    let folder = folder();
-    let mut child = start(&folder, None, &["chat", "-m", "script:echo"]);
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(b"one\n").await.unwrap();
-    let answer = Heard::new(child.stdout.take()).next().await;
-    assert_eq!(answer.as_deref(), Some("one"));
-    signal(&child, "-INT").await;
-    assert_eq!(ended(&mut child).await, Some(130));
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn ctrl_c_ends_a_watch_and_not_its_run() {
-    let folder = folder();
-    let server = serve(&folder).await;
-    let url = Some(server.url.as_str());
-    let detach = [
-        "run",
-        "--detach",
-        "examples/guide.toml",
-        "-m",
-        "script:hang",
-    ];
-    let id = succeeds(&runwire_in(&folder, url, &detach).await);
-    let id = id.trim();
-    let mut child = start(&folder, url, &["runs", "watch", id, "--json"]);
-    assert!(Heard::new(child.stdout.take()).next().await.is_some());
-    signal(&child, "-INT").await;
-    assert_eq!(ended(&mut child).await, Some(130));
-    let run = succeeds(&runwire_in(&folder, url, &["runs", "get", id]).await);
-    assert!(run.contains("  running  "), "{run}");
-    let cancelled = ["runs", "cancel", id, "--reason", "enough"];
-    succeeds(&runwire_in(&folder, url, &cancelled).await);
-    let watched = runwire_in(&folder, url, &["runs", "watch", id]).await;
-    assert_eq!(watched.status.code(), Some(1));
-    assert_eq!(
-        text(&watched.stderr),
-        "runwire: the run was cancelled: enough\n"
-    );
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn a_signal_drains_the_server_and_a_second_one_shortens_that() {
-    let folder = folder();
-    let mut server = serve(&folder).await;
-    let detach = [
-        "run",
-        "--detach",
-        "examples/guide.toml",
-        "-m",
-        "script:hang",
-    ];
-    succeeds(&runwire_in(&folder, Some(&server.url), &detach).await);
-    signal(&server.child, "-TERM").await;
-    let draining = server.log.next().await.unwrap();
-    assert!(draining.contains("draining"), "{draining}");
-    let health = runwire_in(&folder, Some(&server.url), &["health"]).await;
-    assert_eq!(health.status.code(), Some(1));
-    signal(&server.child, "-TERM").await;
-    assert_eq!(ended(&mut server.child).await, Some(0));
 }

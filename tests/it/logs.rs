@@ -137,7 +137,6 @@ async fn run(client: &Client, model: &str) {
     let _end = client.attach(spec, vec![good, bad]).finish().await;
 }
 
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prompts_keys_arguments_and_answers_are_in_no_log_at_any_level() {
     let mut tasks = JoinSet::new();

@@ -23,6 +23,7 @@ mod documents;
 mod drain;
 mod harness;
 mod hosting;
+mod interrupts;
 mod load;
 mod logs;
 mod misbehaving;

@@ -63,6 +63,15 @@ pub(crate) async fn runwire(args: &[&str]) -> Output {
     runwire_in(&folder(), None, args).await
 }
 
+/// What a command has printed that went well and complained of nothing.
+#[track_caller]
+pub(crate) fn succeeds(output: &Output) -> String {
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    assert_eq!(errors, "");
+    text(&output.stdout)
+}
+
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -142,7 +151,6 @@ pub(crate) async fn ended(child: &mut Child) -> Option<i32> {
 }
 
 /// Sends a signal.
-#[cfg(unix)]
 pub(crate) async fn signal(child: &Child, signal: &str) {
     let id = child.id().unwrap().to_string();
     let kill = Command::new("kill").args([signal, &id]).status().await;
