@@ -75,6 +75,7 @@ fn answer(asked: &Asked<'_>) -> String {
 async fn connection(tasks: &mut JoinSet<()>) -> Channel {
     let url = provider(tasks, answer).await;
     let mut variables = vec![
+        ("RUNWIRE__STORE__KIND".to_owned(), "memory"),
         ("RUNWIRE__MODELS__ALIASES__FAST".to_owned(), "rogue:good"),
         (
             "RUNWIRE__PROVIDERS__KEYED__API_KEY_ENV".to_owned(),
