@@ -51,6 +51,11 @@ pub(super) async fn chat(
         json: args.common.json,
         reasoning: args.generation.reasoning,
     };
+    // Around all of it: between an answer and the next line, too, Ctrl-C is heard.
+    interruptible(talk(&target.client, &args.generation, shown)).await
+}
+
+async fn talk(client: &Client, generation: &Generation, shown: Shown) -> Result<(), Stop> {
     let is_terminal = std::io::stdin().is_terminal();
     let mut lines = BufReader::new(tokio::io::stdin().take(MAX_PROMPT_BYTES)).lines();
     let mut messages = Vec::new();
@@ -58,16 +63,15 @@ pub(super) async fn chat(
         if is_terminal {
             output::aside("> ");
         }
-        let next = async { Ok(lines.next_line().await?) };
-        let Some(line) = interruptible(next).await? else {
+        let Some(line) = lines.next_line().await? else {
             return Ok(());
         };
         if line.trim().is_empty() {
             continue;
         }
         messages.push(message::user(line));
-        let params = params(&args.generation, messages.clone());
-        match interruptible(answer(&target.client, params, shown)).await {
+        let params = params(generation, messages.clone());
+        match answer(client, params, shown).await {
             Ok(said) => messages.extend(said),
             // A person may say it differently; a script has failed.
             Err(Stop::Failed(why)) if is_terminal => {
