@@ -30,5 +30,5 @@ pub mod watch;
 pub use self::{
     registry::Runs,
     settings::{Ports, Settings},
-    watch::{Detail, Feed, FeedBatch, From, Seen, Snapshot, Watch, WatchMany},
+    watch::{Detail, Feed, FeedBatch, From, Interest, Seen, Snapshot, Watch, WatchMany},
 };

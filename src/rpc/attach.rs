@@ -23,7 +23,7 @@ use crate::{
         AttachRunRequest, AttachRunResponse, AttachRunStart, AttachRunStarted, RunEvents,
         attach_run_request, attach_run_response::Message as Reply, attach_run_start::Target,
     },
-    run::{Detail, From, Runs, Watch},
+    run::{Detail, From, Interest, Runs, Watch},
     toolhost::{Connected, FromHost, Inward, Outward},
 };
 
@@ -73,11 +73,12 @@ impl Hosting {
         };
         let attachment = call::attachment(&start)?;
         let detail = detail(start.detail(), Detail::Full);
-        let (run, from) = self.target(principal, trace, start).await?;
+        let (run, from, interest) = self.target(principal, trace, start, detail).await?;
         let watch = self
             .runs
             .watch(&principal.tenant, run.id, from, detail)
             .await?;
+        drop(interest);
         let session = match self.runs.inbox(&principal.tenant, run.id) {
             Ok(inbox) => Some(self.hub.attach(principal, inbox, attachment)?),
             Err(fault) if fault.reason == Reason::RunFinished => None,
@@ -99,7 +100,8 @@ impl Hosting {
         principal: &Principal,
         trace: Option<Trace>,
         start: AttachRunStart,
-    ) -> Result<(Arc<Run>, From), Fault> {
+        detail: Detail,
+    ) -> Result<(Arc<Run>, From, Option<Interest>), Fault> {
         let at = At::root("start");
         match start.target {
             None => Err(At::root("start.target").invalid("is required")),
@@ -109,14 +111,17 @@ impl Hosting {
                 let spec = self
                     .intake
                     .run_spec(Some(spec), &At::root("start.create"))?;
-                let run = self.runs.create(principal, spec, request_id, trace).await?;
-                Ok((run, From::After(0)))
+                let (run, interest) = self
+                    .runs
+                    .create_to_watch(principal, spec, request_id, trace, detail)
+                    .await?;
+                Ok((run, From::After(0), interest))
             }
             Some(Target::RunId(id)) => {
                 let after = start.after_sequence.map(|n| at.sequence(n)).transpose()?;
                 let run_id = encode_run::run_id(&id)?;
                 let run = self.runs.get(&principal.tenant, run_id).await?;
-                Ok((run, position(after)))
+                Ok((run, position(after), None))
             }
         }
     }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use creation::{Launch, digest, first_state, may_use_tools};
+use creation::{Created, Launch, digest, first_state, may_use_tools};
 use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -25,7 +25,7 @@ use super::{
     log::Log,
     machine::Settled,
     port::{Claimed, Inbox, NewRun, ReceiptSlip, RunFilter, RunInput},
-    watch::{Detail, Feed, From, Watch, WatchMany, Watches},
+    watch::{Detail, Feed, From, Interest, Watch, WatchMany, Watches},
 };
 use crate::domain::{
     call::{Delivery, Disposition, Report},
@@ -104,10 +104,39 @@ impl Runs {
     pub async fn create(
         &self,
         principal: &Principal,
-        mut spec: RunSpec,
+        spec: RunSpec,
         request_id: Option<RequestId>,
         trace: Option<Trace>,
     ) -> Result<Arc<Run>, Fault> {
+        let created = self.start(principal, spec, request_id, trace, None).await?;
+        Ok(created.0)
+    }
+
+    /// As [`Runs::create`], for a caller who is going to watch: keep the [`Interest`], which a run that was
+    /// there already does not give, until the watch is open.
+    ///
+    /// # Errors
+    /// As for [`Runs::create`].
+    pub async fn create_to_watch(
+        &self,
+        principal: &Principal,
+        spec: RunSpec,
+        request_id: Option<RequestId>,
+        trace: Option<Trace>,
+        detail: Detail,
+    ) -> Result<(Arc<Run>, Option<Interest>), Fault> {
+        self.start(principal, spec, request_id, trace, Some(detail))
+            .await
+    }
+
+    async fn start(
+        &self,
+        principal: &Principal,
+        mut spec: RunSpec,
+        request_id: Option<RequestId>,
+        trace: Option<Trace>,
+        detail: Option<Detail>,
+    ) -> Result<Created, Fault> {
         if self.draining.is_cancelled() {
             let why = "the server is shutting down";
             return Err(Fault::new(Reason::ServerDraining, why));
@@ -132,7 +161,7 @@ impl Runs {
         self.tracker.spawn(async move {
             // Ends with the run, or with the server.
             shutdown
-                .run_until_cancelled(launch.create_and_drive(new, created))
+                .run_until_cancelled(launch.create_and_drive(new, detail, created))
                 .await;
         });
         answer.await.unwrap_or_else(|_dropped| {

@@ -7,6 +7,7 @@ mod batch;
 mod cursor;
 mod feed;
 mod history;
+mod interest;
 mod live;
 mod single;
 pub(crate) mod weight;
@@ -19,6 +20,7 @@ pub(in crate::run) use self::{
 };
 pub use self::{
     feed::{Feed, FeedBatch},
+    interest::Interest,
     single::Watch,
 };
 use super::{

@@ -2,7 +2,7 @@
 
 use runwire::{config::Config, pb::v1};
 use tonic::Code;
-use v1::{attach_run_request, attach_run_start::Target, run::State};
+use v1::{attach_run_request, attach_run_start::Target, run::State, run_event::Event};
 
 use crate::harness::{
     Server, accepted, assert_fails, attach, attached, create, idempotent, last_run, outcome,
@@ -50,6 +50,19 @@ async fn a_run_with_tools_ends_on_its_stream() {
     assert_eq!(output(&run), r#"{"n":0}|{"n":1}|{"n":2}"#);
     let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
     assert!(sequences.is_sorted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_answer_too_is_shown_as_it_grows() {
+    let server = Server::start().await;
+    let mut client = server.runs().await;
+    let mut stream = attach(&mut client, create(spec("fake:slow", vec![])))
+        .await
+        .unwrap();
+    let events = stream.finish().await.unwrap();
+    let grew = |event: &v1::RunEvent| matches!(event.event, Some(Event::MessageDelta(_)));
+    // The fifth piece comes together with the whole message, which takes its place.
+    assert_eq!(events.iter().filter(|event| grew(event)).count(), 4);
 }
 
 #[tokio::test(start_paused = true)]

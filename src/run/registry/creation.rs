@@ -27,12 +27,15 @@ use crate::{
         log::Log,
         machine::{History, Input, Machine},
         port::{Creation, Inbox, NewRun},
-        watch::Watches,
+        watch::{Detail, Interest, Watches},
     },
 };
 
 /// How long a run takes at most from the store to its driver.
 const SOON: Duration = Duration::from_millis(20);
+
+/// A run, and that somebody is going to watch it, if so and if it is new.
+pub(super) type Created = (Arc<Run>, Option<Interest>);
 
 /// What a run's task begins with.
 pub(super) struct Launch {
@@ -49,21 +52,25 @@ impl Launch {
     pub(super) async fn create_and_drive(
         self,
         new: NewRun,
-        created: oneshot::Sender<Result<Arc<Run>, Fault>>,
+        detail: Option<Detail>,
+        created: oneshot::Sender<Result<Created, Fault>>,
     ) {
         let (spec, run) = (Arc::clone(&new.spec), Arc::clone(&new.run));
         let answer = self.shared.ports.store.create(new).await;
         let driver = match answer {
             Ok(Creation::Created) => {
                 fail::pass(Point::Created);
-                let driver = self.begin(spec, &run);
+                let log = self.log(&run);
+                // From before the first turn on, which follows at once.
+                let interest = detail.map(|detail| Interest::new(Arc::clone(&log), detail));
+                let driver = self.begin(spec, &run, log);
                 // The caller may have gone; the run is stored, so it runs.
-                let _gone = created.send(Ok(run));
+                let _gone = created.send(Ok((run, interest)));
                 driver
             }
             Ok(Creation::Existing(run)) => {
                 self.wait_until_live(&run).await;
-                let _gone = created.send(Ok(run));
+                let _gone = created.send(Ok((run, None)));
                 return;
             }
             Err(error) => {
@@ -143,10 +150,14 @@ impl Launch {
         }
     }
 
-    /// Makes a new run live.
-    fn begin(&self, spec: Arc<RunSpec>, run: &Arc<Run>) -> Driver {
+    /// The log of a new run.
+    fn log(&self, run: &Arc<Run>) -> Arc<Log> {
         let store = Arc::clone(&self.shared.ports.store);
-        let log = Log::new(store, &self.watches, run.tenant.clone(), Arc::clone(run));
+        Log::new(store, &self.watches, run.tenant.clone(), Arc::clone(run))
+    }
+
+    /// Makes a new run live.
+    fn begin(&self, spec: Arc<RunSpec>, run: &Arc<Run>, log: Arc<Log>) -> Driver {
         let settings = Arc::clone(&self.shared.settings);
         let start = Start {
             machine: Machine::new(Arc::clone(&spec), Arc::clone(run), settings),

@@ -4,7 +4,7 @@ use std::{fmt, pin::pin, sync::Arc};
 
 use tokio::time::sleep_until;
 
-use super::{Batch, Detail, From, Seen, Source, history};
+use super::{Batch, Detail, From, Interest, Seen, Source, history};
 use crate::{
     domain::{
         event::{Event, Fact},
@@ -24,7 +24,7 @@ pub struct Watch {
     /// Whether a snapshot comes first.
     snapshot_first: bool,
     /// While the run lives; a run that ended keeps its last events at hand for those who watch it.
-    log: Option<Attached>,
+    log: Option<Interest>,
     ended: bool,
 }
 
@@ -89,7 +89,7 @@ impl Watch {
     fn attach(&mut self) {
         if self.log.is_none() {
             let log = self.source.live.log(self.run_id);
-            self.log = log.map(|log| Attached::new(log, self.detail));
+            self.log = log.map(|log| Interest::new(log, self.detail));
         }
     }
 
@@ -194,24 +194,5 @@ fn is_last(event: &Event) -> bool {
         Fact::MessageCompleted(_) | Fact::MessageDiscarded { .. } | Fact::ToolCallUpdated(_) => {
             false
         }
-    }
-}
-
-/// A log that knows it is watched.
-struct Attached {
-    log: Arc<Log>,
-    detail: Detail,
-}
-
-impl Attached {
-    fn new(log: Arc<Log>, detail: Detail) -> Self {
-        log.add_watch(detail);
-        Self { log, detail }
-    }
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        self.log.remove_watch(self.detail);
     }
 }

@@ -72,11 +72,14 @@ impl Models for FakeModels {
         ))
     }
 
-    fn call(&self, model: &ModelRef, request: Request, _answer: Answer) -> ModelStream {
+    fn call(&self, model: &ModelRef, request: Request, answer: Answer) -> ModelStream {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.active.fetch_add(1, Ordering::SeqCst);
         let active = Active(Arc::clone(&self.active));
-        let steps = steps(model, &request);
+        let mut steps = steps(model, &request);
+        if answer == Answer::Whole {
+            steps.retain(|step| !matches!(step, Step::Event(Ok(ModelEvent::Delta(_)))));
+        }
         stream::unfold(
             (steps.into_iter(), active),
             |(mut steps, active)| async move {
