@@ -45,6 +45,7 @@ fuzz() {
 export -f fuzz
 export programs seconds
 
+# shellcheck disable=SC2016 # the inner shell expands it
 report=$(printf '%s\n' "${targets[@]}" | xargs -P 2 -I{} bash -c 'fuzz "$1"' _ {} | tee >(cat >&2))
 passed=$(grep -c ' ok      [0-9]* runs' <<<"$report" || true)
 failed=$((${#targets[@]} - passed))
