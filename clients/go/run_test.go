@@ -246,6 +246,7 @@ func TestACompletionTakesItsOptions(t *testing.T) {
 
 func TestTheEndOfTheContextEndsACompletion(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var last error
 	for chunk, err := range newClient(t).Stream(ctx, "script:slow-100000", runwire.Text("Hi")) {
 		if chunk.Text != "" {

@@ -285,6 +285,9 @@ func (c *Client) watchOnce(
 	if err != nil {
 		return err
 	}
+	if header, err := stream.Header(); err == nil && header != nil {
+		patience.heard()
+	}
 	for {
 		response, err := stream.Recv()
 		if err != nil {
@@ -340,6 +343,9 @@ func (c *Client) watchAllOnce(
 	if err != nil {
 		return err
 	}
+	if header, err := stream.Header(); err == nil && header != nil {
+		patience.heard()
+	}
 	for {
 		response, err := stream.Recv()
 		if err != nil {
@@ -377,7 +383,7 @@ func (c *Client) Wait(ctx context.Context, runID string) (*Run, error) {
 	return c.GetRun(ctx, runID)
 }
 
-// patience is how long to keep trying to get back to a stream.
+// patience is how long to keep trying to get back to a stream that the server has once begun to answer.
 type patience struct {
 	backoff waits
 	heardAt time.Time

@@ -3,7 +3,7 @@
 //! Sources: Amazon Bedrock API Reference, "Converse", "ConverseStream", "InvokeModel",
 //! "InvokeModelWithResponseStream", "ListFoundationModels" and "ListInferenceProfiles"; the User Guide's
 //! pages on tool use, prompt caching, structured output, reasoning and API keys
-//! (docs.aws.amazon.com/bedrock). For signatures and credentials see [`super::aws`].
+//! (docs.aws.amazon.com/bedrock). For signatures and credentials see the `aws` module.
 //!
 //! What a caller may not expect of Converse:
 //! - `provider_options` are merged into its body: what only a model knows stands in

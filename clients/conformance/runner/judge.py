@@ -7,7 +7,10 @@ from typing import Any
 
 def judge(expect: dict[str, Any], seen: dict[str, Any]) -> list[str]:
     """Return what differs, a sentence each."""
-    return [wrong for key, wanted in expect.items() if (wrong := _check(key, wanted, seen))]
+    wrongs = [wrong for key, wanted in expect.items() if (wrong := _check(key, wanted, seen))]
+    if wrongs and seen.get("code") and "code" not in expect:
+        wrongs.append(f"it failed: {_short({key: seen.get(key) for key in ('code', 'reason', 'metadata')})}")
+    return wrongs
 
 
 def _check(key: str, wanted: Any, seen: dict[str, Any]) -> str:

@@ -121,6 +121,7 @@ export class Runs {
   async *watch(runId: string, options: WatchOptions = {}): AsyncGenerator<RunEvent, void, undefined> {
     const { afterSequence = 0, detail = "full", ...call } = options;
     const patience = new Patience(call.signal);
+    const opened = () => patience.heard();
     let after = afterSequence === "now" ? undefined : BigInt(afterSequence);
     for (;;) {
       const request = {
@@ -129,11 +130,10 @@ export class Runs {
         ...(after !== undefined && { afterSequence: after }),
       };
       try {
-        for await (const { events } of this.#transport.serverStream(
-          RunService.method.watchRun,
-          request,
-          call,
-        )) {
+        for await (const { events } of this.#transport.serverStream(RunService.method.watchRun, request, {
+          ...call,
+          opened,
+        })) {
           patience.heard();
           for (const event of events) {
             after = event.sequence;
@@ -171,7 +171,7 @@ export class Runs {
     let cursor = "";
     for (;;) {
       const request = { filter: toWireFilter(options), detail: DETAILS[detail], includeFinished, cursor };
-      const call = { signal, timeoutMs };
+      const call = { signal, timeoutMs, opened: () => patience.heard() };
       try {
         for await (const batch of this.#transport.serverStream(RunService.method.watchRuns, request, call)) {
           patience.heard();
@@ -205,7 +205,7 @@ export class Runs {
   }
 }
 
-/** How long to keep trying to get back to a stream. */
+/** How long to keep trying to get back to a stream that the server has once begun to answer. */
 class Patience {
   readonly #signal: AbortSignal | undefined;
   readonly #backoff = new Backoff();

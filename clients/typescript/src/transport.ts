@@ -172,7 +172,7 @@ export class Transport {
   async *serverStream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
-    { signal, timeoutMs }: CallOptions = {},
+    { signal, timeoutMs, opened }: CallOptions & { readonly opened?: () => void } = {},
   ): AsyncGenerator<MessageShape<O>, void, undefined> {
     signal?.throwIfAborted();
     const call = this.#streams.makeServerStreamRequest(
@@ -184,6 +184,7 @@ export class Transport {
       deadline(timeoutMs),
     );
     call.on("error", ignore); // It says it again after the iteration is over.
+    if (opened) call.on("metadata", opened);
     const release = onAbort(signal, () => call.cancel());
     try {
       for await (const message of call) yield message as MessageShape<O>;
