@@ -15,6 +15,7 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 pub use self::address::Network;
 use self::fetch::{Fetched, Fetcher, Room, system};
 use super::{
+    media::in_data_url,
     protocol::{Call, Protocol},
     settings::Fetching,
 };
@@ -199,19 +200,11 @@ fn is_data(uri: &str) -> bool {
     scheme(uri) == "data"
 }
 
-/// What a `data:` URL in Base64 holds (RFC 2397).
+/// What a `data:` URL in Base64 holds.
 fn data(uri: &str) -> Option<Fetched> {
-    let (_, rest) = uri.split_once(':')?;
-    let (head, data) = rest.split_once(',')?;
-    let media_type = head.strip_suffix(";base64")?;
-    let essence = media_type.split(';').next().unwrap_or_default();
-    let essence = if essence.is_empty() {
-        "text/plain"
-    } else {
-        essence
-    };
+    let (media_type, data) = in_data_url(uri)?;
     Some(Fetched {
-        media_type: essence.to_ascii_lowercase(),
+        media_type,
         bytes: STANDARD.decode(data).ok()?.into(),
     })
 }

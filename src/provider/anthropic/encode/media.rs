@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::super::wire::{Block, Source};
-use crate::domain::message::{Media, MediaSource};
+use crate::{
+    domain::message::{Media, MediaSource},
+    provider::media::in_data_url,
+};
 
 /// The image types that the vendor takes.
 const IMAGES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -64,15 +67,4 @@ fn source(media: &Media, kind: String) -> Result<Source<'_>, &'static str> {
 fn is_web(uri: &str) -> bool {
     let scheme = uri.split_once("://").map(|(scheme, _)| scheme);
     scheme.is_some_and(|it| it.eq_ignore_ascii_case("http") || it.eq_ignore_ascii_case("https"))
-}
-
-/// The media type, in lower case, and the Base64 data of a `data:` URL.
-fn in_data_url(uri: &str) -> Option<(String, &str)> {
-    let (scheme, rest) = uri.split_once(':')?;
-    let (kind, data) = rest.split_once(',')?;
-    let kind = kind.strip_suffix(";base64")?;
-    let kind = kind.split(';').next().unwrap_or(kind);
-    scheme
-        .eq_ignore_ascii_case("data")
-        .then(|| (kind.to_ascii_lowercase(), data))
 }

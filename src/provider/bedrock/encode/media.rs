@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::HashSet};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::super::wire::{Block, Media as WireMedia, Source};
-use crate::domain::message::{Media, MediaSource};
+use crate::{
+    domain::message::{Media, MediaSource},
+    provider::media::in_data_url,
+};
 
 /// What a format is a format of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,7 +76,7 @@ impl Names {
     /// What the protocol has no words for.
     pub(super) fn encode<'a>(&mut self, media: &'a Media) -> Result<Block<'a>, &'static str> {
         let (said, source) = source(media)?;
-        let said = said.split(';').next().unwrap_or(said).trim();
+        let said = said.split(';').next().unwrap_or_default().trim();
         let format = FORMATS
             .iter()
             .find(|(known, _, _)| known.eq_ignore_ascii_case(said));
@@ -123,29 +126,22 @@ impl Names {
 }
 
 /// The media type, and where the bytes are.
-fn source(media: &Media) -> Result<(&str, Source<'_>), &'static str> {
+fn source(media: &Media) -> Result<(Cow<'_, str>, Source<'_>), &'static str> {
+    let said = || Cow::Borrowed(&*media.media_type);
     let uri = match &media.source {
         MediaSource::Inline(bytes) => {
             let data = Cow::Owned(STANDARD.encode(bytes));
-            return Ok((&media.media_type, Source::Bytes(data)));
+            return Ok((said(), Source::Bytes(data)));
         }
         MediaSource::Uri(uri) => uri,
     };
     if uri.starts_with("s3://") {
-        return Ok((&media.media_type, Source::S3Location { uri }));
+        return Ok((said(), Source::S3Location { uri }));
     }
     match in_data_url(uri) {
-        Some((kind, data)) => Ok((kind, Source::Bytes(Cow::Borrowed(data)))),
+        Some((kind, data)) => Ok((kind.into(), Source::Bytes(data.into()))),
         None => Err("the provider takes URLs with s3 and Base64 data only"),
     }
-}
-
-/// The media type and the Base64 data of a `data:` URL.
-fn in_data_url(uri: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = uri.split_once(':')?;
-    let (kind, data) = rest.split_once(',')?;
-    let kind = kind.strip_suffix(";base64")?;
-    scheme.eq_ignore_ascii_case("data").then_some((kind, data))
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ use crate::{
                 Output, Part as WirePart, Response,
             },
         },
+        media::in_data_url,
     },
 };
 
@@ -355,7 +356,7 @@ fn encode_media(media: &Media) -> KnownPart<'_> {
         MediaSource::Inline(bytes) => {
             inline((&media.media_type).into(), STANDARD.encode(bytes).into())
         }
-        MediaSource::Uri(uri) => match data_url(uri) {
+        MediaSource::Uri(uri) => match in_data_url(uri) {
             Some((mime_type, data)) => inline(mime_type.into(), data.into()),
             None => KnownPart {
                 file_data: Some(FileData {
@@ -366,12 +367,6 @@ fn encode_media(media: &Media) -> KnownPart<'_> {
             },
         },
     }
-}
-
-/// The type and the base64 of a data URL.
-fn data_url(uri: &str) -> Option<(&str, &str)> {
-    let (head, data) = uri.strip_prefix("data:")?.split_once(',')?;
-    Some((head.strip_suffix(";base64")?, data))
 }
 
 fn text<'a>(words: impl Into<Cow<'a, str>>) -> WirePart<'a> {
