@@ -271,11 +271,12 @@ proptest! {
     fn a_stream_becomes_what_the_whole_answer_becomes(
         blocks in prop::collection::vec(a_block(), 0..6),
         size in 1_usize..5,
+        word in "end_turn|stop_sequence|tool_use|max_tokens|refusal|pause_turn|newer",
     ) {
-        let end = json!({"stop_reason": "end_turn", "stop_sequence": null});
+        let end = json!({"stop_reason": word, "stop_sequence": null});
         let usage = json!({"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 5});
         let body = json!({
-            "id": "msg_1", "content": blocks, "stop_reason": "end_turn", "usage": usage
+            "id": "msg_1", "content": blocks, "stop_reason": word, "usage": usage
         });
         let vendor = protocol("anthropic");
         let whole = vendor.decode(turn(&[]), body.to_string().as_bytes()).unwrap();

@@ -1,7 +1,7 @@
 //! What holds for every vendor that is built in: nothing of a request or an answer is lost, and failures
 //! look the same whoever fails.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Family, all, turn_of};
 use crate::{
     domain::{
-        completion::{ModelEvent, Request},
+        completion::{Delta, Grown, ModelEvent, Request},
         fault::{Fault, Reason},
         json::JsonText,
         message::{Content, Message, Role},
@@ -21,7 +21,7 @@ use crate::{
         Providers,
         protocol::Call,
         settings::{ProviderSettings, Settings},
-        upstream::{Upstream, response},
+        upstream::{Act, END, Upstream, chunk, response, stream_head},
         vendor::{self, Key, Vendor},
     },
     run::port::{Answer, Models},
@@ -210,6 +210,8 @@ async fn every_vendor_is_asked_where_the_operator_says_and_fails_in_the_same_wor
         let provider = ProviderSettings {
             base_url: Some(upstream.url.clone()),
             key: Some(Secret::new("the-key")),
+            headers: [("x-team".to_owned(), Secret::new("blue"))].into(),
+            options: JsonText::parse_object(r#"{"added":"by the operator"}"#).ok(),
             ..ProviderSettings::default()
         };
         let mut settings = Settings::default();
@@ -227,10 +229,124 @@ async fn every_vendor_is_asked_where_the_operator_says_and_fails_in_the_same_wor
         assert_eq!(fault.metadata["model"], "some-model");
         assert!(!fault.to_string().contains("secret"), "{}", vendor.name);
         let sent = &upstream.requests()[0];
-        assert!(
-            sent.contains("the-key"),
-            "{}: the key in a header",
-            vendor.name
-        );
+        for word in [
+            "the-key",
+            "x-team: blue\r\n",
+            r#""added":"by the operator""#,
+        ] {
+            assert!(sent.contains(word), "{}: {word}", vendor.name);
+        }
+    }
+}
+
+#[test]
+fn a_local_server_is_found_by_its_variable_in_whatever_form_it_stands_there() {
+    for (name, variable, default) in [
+        ("ollama", "OLLAMA_API_URL", "http://localhost:11434/v1"),
+        ("lmstudio", "LMSTUDIO_API_URL", "http://localhost:1234/v1"),
+    ] {
+        let address = |said: Option<&str>| {
+            let lookup = |asked: &str| said.filter(|_| asked == variable).map(str::to_owned);
+            let settings = Settings::default().with_environment(lookup);
+            let providers = Providers::new(&settings).unwrap();
+            let adapter = providers.providers[name].adapter();
+            adapter.address().unwrap().to_owned()
+        };
+        assert_eq!(address(None), default);
+        for said in [
+            "http://gpu:1",
+            "http://gpu:1/",
+            "http://gpu:1/v1",
+            "http://gpu:1/v1/",
+        ] {
+            assert_eq!(address(Some(said)), "http://gpu:1/v1", "{name} {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_router_is_told_who_asks_once_and_nobody_else_is() {
+    let refused = response("429 Too Many Requests", "connection: close\r\n", "{}");
+    let upstream = Upstream::start(vec![vec![Act::send(&refused)]; 4]).await;
+    let attribution = [("HTTP-Referer", "https://mine.test"), ("X-Title", "Mine")];
+    let mut settings = Settings::default();
+    for name in ["openrouter", "requesty", "nebius"] {
+        let said = attribution.iter().filter(|_| name != "nebius");
+        let provider = ProviderSettings {
+            base_url: Some(upstream.url.clone()),
+            key: Some(Secret::new("the-key")),
+            headers: said
+                .map(|(name, value)| ((*name).to_owned(), Secret::new(value)))
+                .collect(),
+            ..ProviderSettings::default()
+        };
+        settings.providers.insert(name.to_owned(), provider);
+    }
+    let providers = Providers::new(&settings).unwrap();
+    for name in ["openrouter", "requesty", "openrouter", "nebius"] {
+        let fault = fault_of(&providers, vendor::built_in(name).unwrap()).await;
+        assert_eq!(fault.reason, Reason::ProviderRateLimited, "{name}");
+    }
+    let requests = upstream.requests();
+    let told = requests.iter().map(|sent| {
+        let count = |header: &str| sent.matches(header).count();
+        (
+            count("http-referer: https://mine.test\r\n"),
+            count("x-title: Mine\r\n"),
+        )
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [(1, 1), (1, 1), (1, 1), (0, 0)]);
+}
+
+#[tokio::test]
+async fn a_stream_is_asked_for_once_and_shown_to_its_end() {
+    for (name, path, text) in [
+        ("anthropic", "POST /v1/messages ", "Hello é"),
+        (
+            "gemini",
+            "POST /v1beta/models/some-model:streamGenerateContent?alt=sse ",
+            "Héllo 🌍",
+        ),
+    ] {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let stream = golden.join(name).join("text_stream/response.sse");
+        let stream = chunk(&fs::read_to_string(stream).unwrap());
+        let upstream = Upstream::answer(&(stream_head() + &stream + END)).await;
+        let provider = ProviderSettings {
+            base_url: Some(upstream.url.clone()),
+            key: Some(Secret::new("the-key")),
+            ..ProviderSettings::default()
+        };
+        let mut settings = Settings::default();
+        settings.providers.insert(name.to_owned(), provider);
+        let providers = Providers::new(&settings).unwrap();
+        let model = ModelRef::parse(&format!("{name}:some-model")).unwrap();
+        let mut events = providers.call(&model, request(), Answer::Streamed);
+        let mut shown = String::new();
+        let completion = loop {
+            match events.next().await.unwrap().unwrap() {
+                ModelEvent::Delta(Delta {
+                    grown: Grown::Text(piece),
+                    ..
+                }) => shown.push_str(&piece),
+                ModelEvent::Finished(completion) => break completion,
+                ModelEvent::Started { .. } | ModelEvent::Delta(_) | ModelEvent::Discarded(_) => {}
+            }
+        };
+        assert_eq!(shown, text, "{name}");
+        assert_eq!(completion.message.joined_text(), text, "{name}");
+        assert_eq!(completion.finish_reason, FinishReason::Stop, "{name}");
+        let requests = upstream.requests();
+        assert_eq!(requests.len(), 1, "{name}");
+        let sent = &requests[0];
+        assert!(sent.starts_with(path), "{sent}");
+        for word in [
+            "accept: text/event-stream\r\n",
+            "Be brief.",
+            "What is there?",
+        ] {
+            assert!(sent.contains(word), "{name}: {word} in {sent}");
+        }
     }
 }

@@ -1,11 +1,20 @@
+use std::collections::HashSet;
+
+use futures_util::StreamExt;
+
 use super::*;
 use crate::{
     domain::{
-        completion::Request,
+        completion::{ModelEvent, Request},
         message::{Message, Role},
+        secret::Secret,
     },
-    provider::golden,
-    run::port::Answer,
+    provider::{
+        Providers, golden,
+        settings::{ProviderSettings, Settings},
+        upstream::{Act, Upstream, response},
+    },
+    run::port::{Answer, Models},
 };
 
 fn protocol(provider: &str) -> Box<dyn Protocol> {
@@ -14,6 +23,14 @@ fn protocol(provider: &str) -> Box<dyn Protocol> {
         place: Place::Developer,
         options: None,
     })
+}
+
+fn request() -> Request {
+    Request {
+        messages: vec![Arc::new(Message::text(Role::User, "hi"))],
+        tools: Arc::new([]),
+        options: Arc::default(),
+    }
 }
 
 #[test]
@@ -59,11 +76,7 @@ fn the_key_is_in_no_url() {
         let encoded = protocol(FAMILY)
             .encode(Call {
                 model: &ModelRef::parse("gemini:gemini-2.5-flash").unwrap(),
-                request: &Request {
-                    messages: vec![Arc::new(Message::text(Role::User, "hi"))],
-                    tools: Arc::new([]),
-                    options: Arc::default(),
-                },
+                request: &request(),
                 answer,
             })
             .unwrap();
@@ -93,4 +106,33 @@ fn models_that_generate_are_listed_with_what_is_known_of_them() {
     assert_eq!(models[0].max_output_tokens, Some(65_536));
     assert_eq!(models[0].supports_reasoning, Some(true));
     assert!(protocol(FAMILY).decode_models(FAMILY, b"<html>").is_err());
+}
+
+#[tokio::test]
+async fn calls_without_ids_get_new_ones_in_every_turn() {
+    let call = r#"{"functionCall":{"name":"look","args":{}}}"#;
+    let body = format!(
+        r#"{{"candidates":[{{"content":{{"parts":[{call},{call}]}},"finishReason":"STOP"}}]}}"#
+    );
+    let answer = response("200 OK", "connection: close\r\n", &body);
+    let upstream = Upstream::start(vec![vec![Act::send(&answer)]; 2]).await;
+    let provider = ProviderSettings {
+        base_url: Some(upstream.url.clone()),
+        key: Some(Secret::new("k")),
+        ..ProviderSettings::default()
+    };
+    let mut settings = Settings::default();
+    settings.providers.insert(FAMILY.to_owned(), provider);
+    let providers = Providers::new(&settings).unwrap();
+    let model = providers.resolve("gemini:gemini-2.5-flash").unwrap();
+    let mut ids = HashSet::new();
+    for _ in 0..2 {
+        let events = providers.call(&model, request(), Answer::Whole);
+        let events: Vec<_> = events.collect().await;
+        let Some(Ok(ModelEvent::Finished(completion))) = events.last() else {
+            panic!("no answer");
+        };
+        ids.extend(completion.message.tool_calls().map(|call| call.id.clone()));
+    }
+    assert_eq!(ids.len(), 4, "{ids:?}");
 }

@@ -8,7 +8,7 @@ use crate::{
         model::ModelRef,
     },
     provider::{
-        Providers,
+        Providers, golden,
         settings::Settings,
         upstream::{Act, Upstream, response},
     },
@@ -39,6 +39,11 @@ fn request() -> Request {
         tools: Arc::new([]),
         options: Arc::default(),
     }
+}
+
+#[test]
+fn golden_cases_hold() {
+    golden::check_family("vertex", |_| Box::new(vertex()));
 }
 
 #[test]

@@ -86,6 +86,27 @@ async fn a_key_is_exchanged_for_a_token() {
 }
 
 #[tokio::test]
+async fn a_missing_project_is_named() {
+    let provider = ProviderSettings {
+        key: Some(Secret::new("k-1")),
+        ..ProviderSettings::default()
+    };
+    let mut settings = Settings::default();
+    settings.providers.insert("watsonx".to_owned(), provider);
+    let providers = Providers::new(&settings.with_environment(|_| None)).unwrap();
+    let request = Request {
+        messages: vec![Arc::new(Message::text(Role::User, "hi"))],
+        tools: Arc::from([]),
+        options: Arc::new(Options::default()),
+    };
+    let model = ModelRef::parse("watsonx:ibm/granite-3-8b-instruct").unwrap();
+    let mut events = providers.call(&model, request, Answer::Whole);
+    let fault = events.next().await.unwrap().unwrap_err();
+    assert_eq!(fault.reason, Reason::ProviderCredentialsMissing);
+    assert_eq!(fault.metadata["variable"], "WATSONX_PROJECT_ID");
+}
+
+#[tokio::test]
 async fn a_token_is_renewed() {
     let server = TokenServer::start(|path, form| {
         let expected = "grant_type=urn%3Aibm%3Aparams%3Aoauth%3Agrant-type%3Aapikey&apikey=k-1";

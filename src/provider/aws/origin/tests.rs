@@ -184,6 +184,31 @@ fn the_region_of_the_environment_comes_before_that_of_the_profile() {
 }
 
 #[test]
+fn what_the_operator_says_comes_before_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    fs::write(&file, CREDENTIALS).unwrap();
+    let said = [
+        ("region", "eu-west-1"),
+        ("credentials_file", file.to_str().unwrap()),
+    ];
+    let mut settings = ProviderSettings {
+        parameters: said
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        ..ProviderSettings::default()
+    };
+    crate::provider::aws::read_environment(&mut settings, &|name: &str| match name {
+        "AWS_REGION" => Some("us-east-2".to_owned()),
+        "AWS_SHARED_CREDENTIALS_FILE" => Some("/nowhere".to_owned()),
+        _ => None,
+    });
+    let identity = Identity::new(&settings);
+    assert_eq!(identity.region().unwrap().as_deref(), Some("eu-west-1"));
+    assert_eq!(identity.origin().unwrap(), keys("file"));
+}
+
+#[test]
 fn nothing_shows_a_key() {
     let world = World::new(&[
         ("AWS_ACCESS_KEY_ID", "id-1"),

@@ -61,6 +61,23 @@ fn instructions_come_before_a_system_message_of_the_input() {
 }
 
 #[test]
+fn every_turn_is_told_the_instructions() {
+    let mut rig = Rig::calling(spec(), &["read"]);
+    rig.step(result("c0", 1));
+    let offers = rig.offers();
+    let step = rig.step(Input::Offered(offers));
+    let Some(Effect::CallModel(request)) = step.effects.first() else {
+        panic!("the model is asked");
+    };
+    let roles: Vec<_> = request.messages.iter().map(|m| m.role).collect();
+    assert_eq!(
+        roles,
+        [Role::System, Role::User, Role::Assistant, Role::Tool]
+    );
+    assert_eq!(request.messages[0].joined_text(), "Be brief.");
+}
+
+#[test]
 fn all_calls_of_a_turn_are_dispatched_at_once_after_one_append() {
     let mut rig = Rig::asked(spec());
     assert_eq!(
