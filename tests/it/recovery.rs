@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
-    sync::{Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     task::JoinHandle,
     time::timeout,
 };
@@ -305,9 +305,11 @@ fn is_running(event: &Event) -> bool {
 async fn killed_in_a_call_that_may_run_once_the_model_is_told_that_its_outcome_is_unknown() {
     let server = Server::start().await;
     let (tasks, begun) = (TaskTracker::new(), Arc::new(AtomicUsize::new(0)));
-    let count = Arc::clone(&begun);
+    let (count, beginning) = (Arc::clone(&begun), Arc::new(Notify::new()));
+    let begins = Arc::clone(&beginning);
     let tool = tool("pay", move |_| {
         count.fetch_add(1, Ordering::SeqCst);
+        begins.notify_one();
         async {
             std::future::pending::<()>().await;
             "paid"
@@ -319,6 +321,8 @@ async fn killed_in_a_call_that_may_run_once_the_model_is_told_that_its_outcome_i
         .await;
     let (watching, mut told) = watch(server.client(), &run.id);
     until(&mut told, is_running).await;
+    // It begins behind the receipt of its acceptance, which the log does not show.
+    timeout(PATIENCE, beginning.notified()).await.unwrap();
     let server = server.crash().await;
     let (run, judge) = judged(server, &run.id, watching).await;
     assert_eq!(run.state(), State::Succeeded);
