@@ -72,6 +72,13 @@ pub enum Route {
         /// Which of them first.
         affinity: Affinity,
     },
+    /// An MCP server.
+    Mcp {
+        /// Its name in the configuration.
+        server: Arc<str>,
+        /// What stands before the server's own name in the tool's.
+        prefix: String,
+    },
 }
 
 /// What a host says about a delivery.

@@ -93,16 +93,37 @@ pub enum ToolTarget {
     Attached(Arc<ToolSpec>),
     /// On a host that has registered it.
     Hosted(HostedTool),
+    /// The tools of an MCP server that the operator has configured.
+    Mcp(McpTools),
 }
 
 impl ToolTarget {
-    /// The name that the model sees.
-    pub fn name(&self) -> &ToolName {
+    /// The name that the model sees; `None` when there are several, which their server tells.
+    pub fn name(&self) -> Option<&ToolName> {
         match self {
-            Self::Attached(spec) => &spec.name,
-            Self::Hosted(hosted) => &hosted.name,
+            Self::Attached(spec) => Some(&spec.name),
+            Self::Hosted(hosted) => Some(&hosted.name),
+            Self::Mcp(_) => None,
         }
     }
+}
+
+/// A reference to the tools of an MCP server.
+///
+/// What it says of the operator's configuration is as it was when the run was created: the names that a
+/// model has seen stay as they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct McpTools {
+    /// The server's name in the configuration.
+    pub server: Arc<str>,
+    /// Only these, by the server's own names; empty: all.
+    pub tools: Vec<String>,
+    /// What stands before the name of each for the model.
+    pub prefix: String,
+    /// The operator's prefix: permission to use a tool is given under the name that it makes.
+    pub scope: String,
+    /// Patterns of the names, with the operator's prefix, that the run's creator may use.
+    pub usable: Vec<String>,
 }
 
 /// A reference to a registered tool.

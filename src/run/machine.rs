@@ -212,7 +212,7 @@ impl Machine {
             Input::Begin => self.begin(now),
             Input::Resume { message_id, end } => self.resume(now, message_id, end),
             Input::Tick => self.tick(now),
-            Input::Offered(offers) => self.offered(offers),
+            Input::Offered(offers) => self.offered(now, offers),
             Input::Missing { binding } => self.missing(now, binding),
             Input::Checked(verdicts) => self.checked(now, verdicts),
             Input::ModelStarted { model, message_id } => self.model_started(now, model, message_id),

@@ -141,7 +141,7 @@ impl Runs {
             let why = "the server is shutting down";
             return Err(Fault::new(Reason::ServerDraining, why));
         }
-        may_use_tools(principal, &spec)?;
+        may_use_tools(principal, &mut spec)?;
         let request = request_id
             .map(|id| digest(principal, &spec).map(|digest| (id, digest)))
             .transpose()?;

@@ -62,7 +62,9 @@ impl Intake {
         for (index, binding) in agent.tools.into_iter().enumerate() {
             let at_tool = at_tools.index(index);
             let binding = self.binding(binding, &at_tool)?;
-            claim(binding.target.name(), &mut names, &at_tool)?;
+            if let Some(name) = binding.target.name() {
+                claim(name, &mut names, &at_tool)?;
+            }
             tools.push(binding);
         }
         Ok(Agent {

@@ -48,10 +48,22 @@ impl Machine {
         self.out.effects.push(Effect::Offer);
     }
 
-    pub(super) fn offered(&mut self, offers: Vec<Offer>) {
-        if matches!(self.stage, Stage::Offering { .. }) {
-            self.ask(offers);
+    /// The names of a server's tools are known only now: nothing shadows.
+    pub(super) fn offered(&mut self, now: Timestamp, offers: Vec<Offer>) {
+        if !matches!(self.stage, Stage::Offering { .. }) {
+            return;
         }
+        let mut names = HashSet::with_capacity(offers.len());
+        let clash = offers.iter().find(|offer| !names.insert(&offer.spec.name));
+        if let Some(offer) = clash {
+            let name = &offer.spec.name;
+            let why = format!("two tools are called {name}: give one of their servers a prefix");
+            return self.fail(
+                now,
+                Fault::new(Reason::ToolNameClash, why).with("tool", name),
+            );
+        }
+        self.ask(offers);
     }
 
     /// A tool that nobody has registered is waited for as long as an acceptance would be.
@@ -66,13 +78,7 @@ impl Machine {
     }
 
     pub(super) fn fail_without_host(&mut self, now: Timestamp, binding: usize) {
-        let name = self.world.tool_name(binding).to_owned();
-        let fault = Fault::new(
-            Reason::NoHost,
-            format!("no host has registered the tool {name} in time"),
-        )
-        .with("tool", name);
-        self.fail(now, fault);
+        self.fail(now, self.world.nobody_offers(binding));
     }
 
     fn ask(&mut self, offers: Vec<Offer>) {

@@ -10,11 +10,12 @@ use crate::{
     domain::{
         call::{Assignment, Delivery, Route, RunContext},
         event::{Fact, ToolCallUpdate},
+        fault::{Fault, Reason},
         id::RunId,
         json::JsonText,
         run::{Run, RunSpec},
         time::Timestamp,
-        tool::{ToolBinding, ToolSpec, ToolTarget},
+        tool::{ToolBinding, ToolName, ToolSpec, ToolTarget},
         trace::Trace,
     },
     run::Settings,
@@ -57,14 +58,28 @@ impl World {
     pub(super) fn attached_tool(&self, binding: usize) -> Option<&Arc<ToolSpec>> {
         match &self.binding(binding)?.target {
             ToolTarget::Attached(spec) => Some(spec),
-            ToolTarget::Hosted(_) => None,
+            ToolTarget::Hosted(_) | ToolTarget::Mcp(_) => None,
         }
     }
 
-    /// The name of a binding's tool.
-    pub(super) fn tool_name(&self, binding: usize) -> &str {
-        self.binding(binding)
-            .map_or("", |binding| binding.target.name().as_str())
+    /// Why there is no definition behind a binding.
+    pub(super) fn nobody_offers(&self, binding: usize) -> Fault {
+        match self.binding(binding).map(|binding| &binding.target) {
+            Some(ToolTarget::Mcp(mcp)) => Fault::new(
+                Reason::NoHost,
+                format!(
+                    "the MCP server {} has not shown its tools in time",
+                    mcp.server
+                ),
+            )
+            .with("server", &mcp.server),
+            target @ (Some(ToolTarget::Attached(_) | ToolTarget::Hosted(_)) | None) => {
+                let name = target.and_then(ToolTarget::name);
+                let name = name.map_or("", ToolName::as_str);
+                let why = format!("no host has registered the tool {name} in time");
+                Fault::new(Reason::NoHost, why).with("tool", name)
+            }
+        }
     }
 
     /// How long an acceptance is waited for.
@@ -100,6 +115,10 @@ impl World {
                 host_id: hosted.host_id.clone(),
                 host_labels: hosted.host_labels.clone(),
                 affinity: hosted.affinity,
+            },
+            Some(ToolTarget::Mcp(mcp)) => Route::Mcp {
+                server: Arc::clone(&mcp.server),
+                prefix: mcp.prefix.clone(),
             },
             Some(ToolTarget::Attached(_)) | None => Route::Attached,
         };

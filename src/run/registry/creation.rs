@@ -15,7 +15,7 @@ use crate::{
         fault::{Fault, Reason},
         id::{MessageId, RunId},
         model::Usage,
-        principal::{Principal, Tenant},
+        principal::{Principal, Scope, Tenant},
         run::{Run, RunSpec, RunState},
         time::Timestamp,
         tool::ToolTarget,
@@ -241,18 +241,33 @@ impl Launch {
     }
 }
 
-/// A hosted tool's name is used only with permission.
-pub(super) fn may_use_tools(principal: &Principal, spec: &RunSpec) -> Result<(), Fault> {
-    for binding in &spec.agent.tools {
-        match &binding.target {
-            ToolTarget::Hosted(hosted) if !principal.may_use(hosted.name.as_str()) => {
-                let why = format!("may not use the tool {}", hosted.name);
-                return Err(Fault::new(Reason::PermissionDenied, why).with("tool", &hosted.name));
+/// A tool's name that is not of the caller's own stream is used only with permission. Which tools an MCP
+/// server has is not known as yet: the run remembers what its creator may use.
+pub(super) fn may_use_tools(principal: &Principal, spec: &mut RunSpec) -> Result<(), Fault> {
+    for binding in &mut spec.agent.tools {
+        match &mut binding.target {
+            ToolTarget::Hosted(hosted) => may_use(principal, hosted.name.as_str())?,
+            ToolTarget::Mcp(mcp) => {
+                if !principal.has(Scope::ToolsUse) {
+                    return may_use(principal, &mcp.scope);
+                }
+                for tool in &mcp.tools {
+                    may_use(principal, &format!("{}{tool}", mcp.scope))?;
+                }
+                mcp.usable.clone_from(&principal.use_tools);
             }
-            ToolTarget::Hosted(_) | ToolTarget::Attached(_) => {}
+            ToolTarget::Attached(_) => {}
         }
     }
     Ok(())
+}
+
+fn may_use(principal: &Principal, tool: &str) -> Result<(), Fault> {
+    if principal.may_use(tool) {
+        return Ok(());
+    }
+    let why = format!("may not use the tool {tool}");
+    Err(Fault::new(Reason::PermissionDenied, why).with("tool", tool))
 }
 
 /// Digests what is written.

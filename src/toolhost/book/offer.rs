@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl<S: Clone, I: Clone> Book<S, I> {
-    /// The definitions behind bindings.
+    /// The definitions behind bindings of hosts.
     ///
     /// # Errors
     /// The index of the first one that nobody has registered.
@@ -29,12 +29,14 @@ impl<S: Clone, I: Clone> Book<S, I> {
         bindings
             .iter()
             .enumerate()
-            .map(|(binding, bound)| {
+            .filter_map(|(binding, bound)| {
                 let spec = match &bound.target {
                     ToolTarget::Attached(spec) => Some(Arc::clone(spec)),
                     ToolTarget::Hosted(wanted) => hosted.and_then(|h| self.look_up(h, wanted)),
+                    // Others know these.
+                    ToolTarget::Mcp(_) => return None,
                 };
-                spec.map(|spec| Offer { spec, binding }).ok_or(binding)
+                Some(spec.map(|spec| Offer { spec, binding }).ok_or(binding))
             })
             .collect()
     }

@@ -52,6 +52,8 @@ impl<S: Clone, I: Clone> Book<S, I> {
                 Some((_, host_id)) => Choice::Wait(Queue::Host(host_id)),
                 None => self.choose_any(call, roll),
             },
+            // None that the hub is asked for.
+            Route::Mcp { .. } => Choice::Wait(Queue::Pool),
         }
     }
 
@@ -159,7 +161,9 @@ impl<S: Clone, I: Clone> Book<S, I> {
                     && host.offers(&call.assignment.tool)
                     && self.first_host(call).is_none_or(|(first, _)| first == key)
             }
-            (Route::Attached, Role::Host(_)) | (Route::Hosted { .. }, Role::Attached(_)) => false,
+            (Route::Attached, Role::Host(_))
+            | (Route::Hosted { .. }, Role::Attached(_))
+            | (Route::Mcp { .. }, _) => false,
         }
     }
 

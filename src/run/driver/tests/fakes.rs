@@ -248,7 +248,9 @@ impl Tools for FakeTools {
                         binding,
                     })
                 }
-                ToolTarget::Attached(_) | ToolTarget::Hosted(_) => Err(binding),
+                ToolTarget::Attached(_) | ToolTarget::Hosted(_) | ToolTarget::Mcp(_) => {
+                    Err(binding)
+                }
             })
             .collect()
     }

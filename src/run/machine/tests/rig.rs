@@ -232,7 +232,7 @@ impl Rig {
                     spec: Arc::clone(spec),
                     binding,
                 }),
-                ToolTarget::Hosted(_) => None,
+                ToolTarget::Hosted(_) | ToolTarget::Mcp(_) => None,
             })
             .collect()
     }
