@@ -327,6 +327,8 @@ section! {
         max_tokens: u64 = 10_000_000,
         /// Most tool calls of a run in flight.
         max_parallel_tool_calls: u32 = 64,
+        /// Deepest nesting of subagents; 0: none.
+        max_depth: u32 = 4,
         /// Wall-clock time of a run.
         timeout: Duration = Duration::from_secs(3_600),
     }

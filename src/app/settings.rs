@@ -60,6 +60,7 @@ pub(super) fn runs(config: &Config) -> run::Settings {
             max_tool_calls: runs.max_tool_calls,
             max_tokens: runs.max_tokens,
             max_parallel_tool_calls: runs.max_parallel_tool_calls,
+            max_depth: runs.max_depth,
             timeout: runs.timeout,
         },
         tool_timeout: tools.timeout,

@@ -123,6 +123,7 @@ struct Limits {
     max_tool_calls: Option<i32>,
     max_tokens: Option<i64>,
     max_parallel_tool_calls: Option<i32>,
+    max_depth: Option<i32>,
     timeout: Option<Spanned<String>>,
 }
 
@@ -279,6 +280,7 @@ impl Limits {
             max_tool_calls: self.max_tool_calls,
             max_tokens: self.max_tokens,
             max_parallel_tool_calls: self.max_parallel_tool_calls,
+            max_depth: self.max_depth,
             timeout: place.duration(self.timeout)?,
         })
     }

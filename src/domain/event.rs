@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     completion::Delta,
     fault::Fault,
-    id::{HostId, MessageId},
+    id::{HostId, MessageId, RunId},
     json::JsonText,
     message::{Message, Part, ToolCall, ToolResult},
     model::{FinishReason, ModelRef, Usage},
@@ -23,10 +23,50 @@ use super::{
 pub struct Event {
     /// The place in the run's log: strictly increasing, with gaps where deltas were.
     pub sequence: u64,
+    /// Whose it is, when it is a subagent's run: the log is that of a whole tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
     /// When it happened.
     pub time: Timestamp,
     /// What happened.
     pub fact: Fact,
+}
+
+impl Event {
+    /// How the run whose log it is stands, when this says so.
+    pub fn root(&self) -> Option<&Arc<Run>> {
+        self.run_id.is_none().then(|| self.updated()).flatten()
+    }
+
+    /// How a subagent's run stands, when this says so.
+    pub fn child(&self) -> Option<&Arc<Run>> {
+        self.run_id.and_then(|_| self.updated())
+    }
+
+    const fn updated(&self) -> Option<&Arc<Run>> {
+        match &self.fact {
+            Fact::RunUpdated(run) => Some(run),
+            Fact::MessageCompleted(_)
+            | Fact::MessageDiscarded { .. }
+            | Fact::ToolCallUpdated(_) => None,
+        }
+    }
+}
+
+/// A fact on its way into a log, where it will have a place and a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Whose it is, when it is a subagent's run.
+    pub run_id: Option<RunId>,
+    /// What happened.
+    pub fact: Fact,
+}
+
+impl From<Fact> for Entry {
+    /// A fact about the run whose log it is.
+    fn from(fact: Fact) -> Self {
+        Self { run_id: None, fact }
+    }
 }
 
 /// What happened, for good.

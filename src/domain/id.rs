@@ -165,6 +165,29 @@ text_id!(
     "request"
 );
 
+impl RunId {
+    /// The id of the run that a call of a subagent starts: whoever knows the call knows the run, whatever was
+    /// stored of it. A call of our own making gives its number on, so that the run's id sorts by time like any
+    /// other.
+    pub fn of_call(call_id: &CallId) -> Self {
+        let minted = call_id
+            .as_str()
+            .strip_prefix("call_")
+            .filter(|hex| hex.len() == 32)
+            .and_then(|hex| Uuid::try_parse(hex).ok());
+        Self(minted.unwrap_or_else(|| Uuid::from_u128(fingerprint(call_id.as_str()))))
+    }
+}
+
+/// FNV-1a of 128 bits.
+fn fingerprint(text: &str) -> u128 {
+    const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    text.bytes().fold(BASIS, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(PRIME)
+    })
+}
+
 impl CallId {
     /// Mints a new id. Call it from the shell only.
     pub fn mint() -> Self {
@@ -209,6 +232,15 @@ mod tests {
         let id = RunId::mint();
         assert_eq!(id.to_string().parse::<RunId>().unwrap(), id);
         assert!(CallId::parse(CallId::mint().as_str()).is_ok());
+    }
+
+    #[test]
+    fn the_run_of_a_call_has_its_number_and_differs_from_that_of_any_other() {
+        let call = CallId::mint();
+        let number = call.as_str().strip_prefix("call_").unwrap();
+        assert_eq!(RunId::of_call(&call).to_string(), format!("run_{number}"));
+        let [a, b] = ["call_1", "call_2"].map(|id| RunId::of_call(&CallId::parse(id).unwrap()));
+        assert_ne!(a, b);
     }
 
     #[test]

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     fault::Fault,
-    id::RunId,
+    id::{CallId, RunId},
     message::Message,
     model::{FinishReason, ModelRef, Options, Usage},
     principal::Tenant,
     time::Timestamp,
-    tool::ToolBinding,
+    tool::{ToolBinding, ToolTarget},
     trace::Trace,
 };
 
@@ -32,7 +32,19 @@ pub struct Agent {
     pub options: Arc<Options>,
 }
 
-/// What bounds a run. Every bound is set: the server's defaults fill what the caller left open.
+impl Agent {
+    /// How deep its subagents are nested: 0 for an agent without any.
+    pub fn depth(&self) -> u32 {
+        let depths = self.tools.iter().map(|binding| match &binding.target {
+            ToolTarget::Subagent(subagent) => subagent.agent.depth().saturating_add(1),
+            ToolTarget::Attached(_) | ToolTarget::Hosted(_) | ToolTarget::Mcp(_) => 0,
+        });
+        depths.max().unwrap_or(0)
+    }
+}
+
+/// What bounds a run and its subagents' runs together. Every bound is set: the server's defaults fill what
+/// the caller left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Most model turns.
@@ -43,6 +55,9 @@ pub struct Limits {
     pub max_tokens: u64,
     /// Most calls in flight.
     pub max_parallel_tool_calls: u32,
+    /// Deepest nesting of subagents.
+    #[serde(default)]
+    pub max_depth: u32,
     /// Wall-clock time.
     pub timeout: Duration,
 }
@@ -103,13 +118,13 @@ pub struct Run {
     pub output: Option<Arc<Message>>,
     /// Why the model stopped in the last turn.
     pub finish_reason: Option<FinishReason>,
-    /// Tokens so far.
+    /// Tokens so far, of the run and its descendants.
     pub usage: Usage,
-    /// Tokens so far, by model.
+    /// Tokens so far, by model, of the run and its descendants.
     pub usage_by_model: BTreeMap<ModelRef, Usage>,
     /// Model turns so far.
     pub turn_count: u32,
-    /// The newest event of its log.
+    /// The newest event of its log, which is the log of its whole tree.
     pub last_sequence: u64,
     /// As given.
     pub labels: BTreeMap<String, String>,
@@ -125,9 +140,30 @@ pub struct Run {
     pub cancel_reason: String,
     /// Where it belongs in the trace of its creator.
     pub trace: Option<Arc<Trace>>,
+    /// Who called it, when it is a subagent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Arc<Parent>>,
+}
+
+/// Where a subagent's run hangs in its tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The top of the tree, whose log has all of its events.
+    pub root_id: RunId,
+    /// The run that called.
+    pub run_id: RunId,
+    /// Its call.
+    pub call_id: CallId,
 }
 
 impl Run {
+    /// The top of its tree: itself, for a run that nobody's model has called.
+    pub fn root_id(&self) -> RunId {
+        self.parent
+            .as_ref()
+            .map_or(self.id, |parent| parent.root_id)
+    }
+
     /// The same run, seen when this was the newest event of its log.
     #[must_use]
     pub fn seen_at(self: &Arc<Self>, last_sequence: u64) -> Arc<Self> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{id::HostId, json::JsonText};
+use super::{id::HostId, json::JsonText, run::Agent};
 
 /// A tool's name: 1 to 64 of `a-z A-Z 0-9 _ . -`; dots separate namespaces.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -95,6 +95,8 @@ pub enum ToolTarget {
     Hosted(HostedTool),
     /// The tools of an MCP server that the operator has configured.
     Mcp(McpTools),
+    /// As a run of its own, within the tree of the run that calls it.
+    Subagent(Arc<Subagent>),
 }
 
 impl ToolTarget {
@@ -103,6 +105,7 @@ impl ToolTarget {
         match self {
             Self::Attached(spec) => Some(&spec.name),
             Self::Hosted(hosted) => Some(&hosted.name),
+            Self::Subagent(subagent) => Some(&subagent.tool.name),
             Self::Mcp(_) => None,
         }
     }
@@ -124,6 +127,15 @@ pub struct McpTools {
     pub scope: String,
     /// Patterns of the names, with the operator's prefix, that the run's creator may use.
     pub usable: Vec<String>,
+}
+
+/// An agent that another one calls as a tool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Subagent {
+    /// How the caller's model sees it. The arguments are what the agent is asked.
+    pub tool: Arc<ToolSpec>,
+    /// The agent.
+    pub agent: Agent,
 }
 
 /// A reference to a registered tool.

@@ -208,7 +208,7 @@ impl Driver {
             }
             Effect::Cancel(delivery, reason) => tools.cancel(&delivery, reason),
             Effect::Release(delivery) => tools.release(&delivery),
-            Effect::Progress(update, progress) => self.log.progress(update, progress),
+            Effect::Progress(update, progress) => self.log.progress(None, update, progress),
         }
     }
 

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::domain::{
     completion::Delta,
-    event::{Event, Fact, Progress, ToolCallUpdate},
+    event::{Entry, Event, Progress, ToolCallUpdate},
     fault::{Fault, Reason},
     id::{MessageId, RunId},
     principal::Tenant,
@@ -70,16 +70,16 @@ impl Log {
         Self::open(store, watches, (tenant, run_id), Book::new(run))
     }
 
-    /// The log of a run that the store already has from an earlier life, in which these calls were under
-    /// way.
+    /// The log of a run that the store already has from an earlier life, in which these subagents' runs and
+    /// these calls were under way.
     pub fn restored(
         store: Arc<dyn Store>,
         watches: &Arc<Watches>,
         run: Arc<Run>,
-        calls: Vec<Arc<ToolCallUpdate>>,
+        (children, calls): (Vec<Arc<Run>>, Vec<Arc<ToolCallUpdate>>),
     ) -> Arc<Self> {
         let whose = (run.tenant.clone(), run.id);
-        Self::open(store, watches, whose, Book::restored(run, calls))
+        Self::open(store, watches, whose, Book::restored(run, children, calls))
     }
 
     fn open(
@@ -107,7 +107,7 @@ impl Log {
         log
     }
 
-    /// Stores facts as one, then shows them. A [`Fact::RunUpdated`] is given its place in the log. The
+    /// Stores facts as one, then shows them. A run that was updated is given its place in the log. The
     /// message in progress ends with its `MessageCompleted` or `MessageDiscarded`.
     ///
     /// Await it to its end: dropped half-way, nobody knows what the store has, and the next commit
@@ -115,7 +115,7 @@ impl Log {
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`, `INTERNAL` (somebody else writes to the run); nothing was shown.
-    pub async fn commit(&self, now: Timestamp, facts: Vec<Fact>) -> Result<(), Fault> {
+    pub async fn commit(&self, now: Timestamp, facts: Vec<impl Into<Entry>>) -> Result<(), Fault> {
         if facts.is_empty() {
             return Ok(());
         }
@@ -138,23 +138,19 @@ impl Log {
         Ok(())
     }
 
-    /// The message in progress grows. The first delta of another message replaces the one before.
-    pub fn delta(&self, message_id: &MessageId, delta: Delta) {
+    /// The message in progress of a run of the tree grows. The first delta of another message replaces the
+    /// one before.
+    pub fn delta(&self, run_id: Option<RunId>, message_id: &MessageId, delta: Delta) {
         let mut inner = self.inner.lock();
-        inner.book.delta(message_id, delta);
+        inner.book.delta(run_id, message_id, delta);
         self.wake_full(inner);
     }
 
-    /// Forgets the message in progress. When anything of it was shown, commit a
-    /// [`Fact::MessageDiscarded`] instead, which does the same and tells the watchers.
-    pub fn discard_partial(&self) {
-        self.inner.lock().book.discard_partial();
-    }
-
-    /// A call reports how far it is. The latest is shown, at most five a second of each call.
-    pub fn progress(&self, update: Arc<ToolCallUpdate>, progress: Progress) {
+    /// A call of a run of the tree reports how far it is. The latest is shown, at most five a second of each
+    /// call.
+    pub fn progress(&self, run_id: Option<RunId>, update: Arc<ToolCallUpdate>, progress: Progress) {
         let mut inner = self.inner.lock();
-        inner.book.progress(update, progress);
+        inner.book.progress(run_id, update, progress);
         self.wake_full(inner);
     }
 
@@ -165,6 +161,11 @@ impl Log {
         inner.lost.get_or_insert(fault);
         drop(inner);
         self.changed.notify_waiters();
+    }
+
+    /// The subagents' runs that live, as they were last committed, callers first.
+    pub fn children(&self) -> Vec<Arc<Run>> {
+        self.inner.lock().book.children()
     }
 
     /// The run as it was last committed.

@@ -337,6 +337,8 @@ pub struct RunFilter {
     pub min_create_time: Option<Timestamp>,
     /// Created before this time.
     pub max_create_time: Option<Timestamp>,
+    /// Lists subagents' runs too. Says nothing to a watch, whose entries are whole trees.
+    pub include_subagents: bool,
 }
 
 impl RunFilter {
@@ -412,6 +414,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// A run's newest state, and what it runs.
     fn run(&self, tenant: &Tenant, run_id: RunId) -> StoreFuture<'_, (Arc<Run>, Arc<RunSpec>)>;
+
+    /// The newest state of a subagent's run: those have no log of their own, and [`Store::run`] and
+    /// [`Store::read`] know nothing of them. A store that keeps no subagents has none.
+    fn child(&self, _tenant: &Tenant, _run_id: RunId) -> StoreFuture<'_, Arc<Run>> {
+        Box::pin(std::future::ready(Err(StoreError::NotFound)))
+    }
 
     /// Runs that match, newest first, at most `limit`, created before `before` (an id: they sort by
     /// time).

@@ -80,6 +80,7 @@ pub(crate) fn run(number: u128, team: &str) -> Run {
         model: model(),
         cancel_reason: String::new(),
         trace: None,
+        parent: None,
     }
 }
 
@@ -99,6 +100,7 @@ pub(crate) fn new_run(run: Run) -> NewRun {
             max_tool_calls: 10,
             max_tokens: 10_000,
             max_parallel_tool_calls: 8,
+            max_depth: 4,
             timeout: Duration::from_secs(60),
         },
         labels: run.labels.clone(),

@@ -74,6 +74,7 @@ impl Default for Settings {
                 max_tool_calls: 1_000,
                 max_tokens: 10_000_000,
                 max_parallel_tool_calls: 64,
+                max_depth: 4,
                 timeout: Duration::from_secs(60 * 60),
             },
             tool_timeout: Duration::from_secs(5 * 60),
@@ -124,6 +125,7 @@ impl Settings {
             max_parallel_tool_calls: asked
                 .max_parallel_tool_calls
                 .min(most.max_parallel_tool_calls),
+            max_depth: asked.max_depth.min(most.max_depth),
             timeout: asked.timeout.min(most.timeout),
         }
     }

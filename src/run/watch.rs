@@ -85,6 +85,8 @@ pub enum Seen {
     Ephemeral {
         /// Its sequence.
         sequence: u64,
+        /// Whose it is, when it is a subagent's run.
+        run_id: Option<RunId>,
         /// What.
         ephemeral: Ephemeral,
     },
@@ -107,8 +109,19 @@ pub struct Snapshot {
     pub run: Arc<Run>,
     /// The message in progress, as far as it has come.
     pub partial: Option<(MessageId, Vec<Delta>)>,
-    /// Calls that are not done.
+    /// Calls that are not done, of all the tree.
     pub calls: Vec<Arc<ToolCallUpdate>>,
+    /// Its subagents' runs that live, callers first.
+    pub children: Vec<ChildSnapshot>,
+}
+
+/// How a subagent's run stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChildSnapshot {
+    /// The run.
+    pub run: Arc<Run>,
+    /// The message in progress, as far as it has come.
+    pub partial: Option<(MessageId, Vec<Delta>)>,
 }
 
 /// Who watches what: every live log and every feed of the server.

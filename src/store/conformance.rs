@@ -119,6 +119,7 @@ impl Bench {
         let events = events.map(|(fact, sequence)| {
             Arc::new(Event {
                 sequence,
+                run_id: None,
                 time: Timestamp::from_millis(sequence),
                 fact,
             })

@@ -136,6 +136,11 @@ impl Store for Memory {
         done(shelf.and_then(|s| s.run(run_id)))
     }
 
+    fn child(&self, tenant: &Tenant, run_id: RunId) -> StoreFuture<'_, Arc<Run>> {
+        let shelf = self.shelf(tenant).ok_or(StoreError::NotFound);
+        done(shelf.and_then(|s| s.child(run_id)))
+    }
+
     fn list(
         &self,
         tenant: &Tenant,

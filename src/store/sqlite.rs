@@ -170,6 +170,12 @@ impl Store for Sqlite {
             .ask(move |reading| reading.run(&tenant, run_id))
     }
 
+    fn child(&self, tenant: &Tenant, run_id: RunId) -> StoreFuture<'_, Arc<Run>> {
+        let tenant = tenant.clone();
+        self.readers
+            .ask(move |reading| reading.child(&tenant, run_id))
+    }
+
     fn list(
         &self,
         tenant: &Tenant,

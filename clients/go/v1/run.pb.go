@@ -144,7 +144,7 @@ func (x Run_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Run_State.Descriptor instead.
 func (Run_State) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{5, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{6, 0}
 }
 
 // State of a call.
@@ -209,7 +209,7 @@ func (x ToolCallUpdate_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ToolCallUpdate_State.Descriptor instead.
 func (ToolCallUpdate_State) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // Agent is a value, not a resource: model, instructions and tools of one loop.
@@ -313,6 +313,7 @@ type ToolBinding struct {
 	//
 	//	*ToolBinding_Attached
 	//	*ToolBinding_Hosted
+	//	*ToolBinding_Subagent
 	Binding isToolBinding_Binding `protobuf_oneof:"binding"`
 	// Optional. Time for one execution attempt, from acceptance. Default 5 min, bounded by what is left of the
 	// run's timeout.
@@ -380,6 +381,15 @@ func (x *ToolBinding) GetHosted() *HostedTool {
 	return nil
 }
 
+func (x *ToolBinding) GetSubagent() *Subagent {
+	if x != nil {
+		if x, ok := x.Binding.(*ToolBinding_Subagent); ok {
+			return x.Subagent
+		}
+	}
+	return nil
+}
+
 func (x *ToolBinding) GetTimeout() *durationpb.Duration {
 	if x != nil {
 		return x.Timeout
@@ -415,9 +425,16 @@ type ToolBinding_Hosted struct {
 	Hosted *HostedTool `protobuf:"bytes,2,opt,name=hosted,proto3,oneof"`
 }
 
+type ToolBinding_Subagent struct {
+	// As a run of its own, a child of the run that calls it.
+	Subagent *Subagent `protobuf:"bytes,3,opt,name=subagent,proto3,oneof"`
+}
+
 func (*ToolBinding_Attached) isToolBinding_Binding() {}
 
 func (*ToolBinding_Hosted) isToolBinding_Binding() {}
+
+func (*ToolBinding_Subagent) isToolBinding_Binding() {}
 
 // HostedTool refers to a registered tool.
 type HostedTool struct {
@@ -502,7 +519,68 @@ func (x *HostedTool) GetAffinity() HostAffinity {
 	return HostAffinity_HOST_AFFINITY_UNSPECIFIED
 }
 
-// RunLimits bound a run. Unset ones are the server's, which also caps the others.
+// Subagent makes another agent callable as a tool. Each call is a run of its own in the caller's tree: its
+// events are in the caller's log, its tokens and calls count against the caller's limits, and it ends with
+// the caller. Calls of one turn run in parallel.
+//
+// The child is asked what the arguments say: a lone string is its input as it stands, anything else as JSON
+// text. Its final text is the tool's result. A child that fails is an error result, and the caller goes on,
+// unless what the child has used up is a limit of the whole tree: that ends the tree.
+type Subagent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. How the caller's model sees it. The input schema is the child's input.
+	Tool *Tool `protobuf:"bytes,1,opt,name=tool,proto3" json:"tool,omitempty"`
+	// Required. The child. Its attached tools run on the AttachRun stream of the root.
+	Agent         *Agent `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subagent) Reset() {
+	*x = Subagent{}
+	mi := &file_runwire_v1_run_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subagent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subagent) ProtoMessage() {}
+
+func (x *Subagent) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subagent.ProtoReflect.Descriptor instead.
+func (*Subagent) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Subagent) GetTool() *Tool {
+	if x != nil {
+		return x.Tool
+	}
+	return nil
+}
+
+func (x *Subagent) GetAgent() *Agent {
+	if x != nil {
+		return x.Agent
+	}
+	return nil
+}
+
+// RunLimits bound a run and its descendants together. Unset ones are the server's, which also caps the others.
 type RunLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Most model turns.
@@ -513,6 +591,8 @@ type RunLimits struct {
 	MaxTokens *int64 `protobuf:"varint,3,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
 	// Most calls in flight.
 	MaxParallelToolCalls *int32 `protobuf:"varint,4,opt,name=max_parallel_tool_calls,json=maxParallelToolCalls,proto3,oneof" json:"max_parallel_tool_calls,omitempty"`
+	// Deepest nesting of subagents. Default 4.
+	MaxDepth *int32 `protobuf:"varint,5,opt,name=max_depth,json=maxDepth,proto3,oneof" json:"max_depth,omitempty"`
 	// Wall-clock time. The deadline of the RPC that creates a run does not bound the run; this does.
 	Timeout       *durationpb.Duration `protobuf:"bytes,6,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -521,7 +601,7 @@ type RunLimits struct {
 
 func (x *RunLimits) Reset() {
 	*x = RunLimits{}
-	mi := &file_runwire_v1_run_proto_msgTypes[3]
+	mi := &file_runwire_v1_run_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -533,7 +613,7 @@ func (x *RunLimits) String() string {
 func (*RunLimits) ProtoMessage() {}
 
 func (x *RunLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[3]
+	mi := &file_runwire_v1_run_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -546,7 +626,7 @@ func (x *RunLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunLimits.ProtoReflect.Descriptor instead.
 func (*RunLimits) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{3}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RunLimits) GetMaxTurns() int32 {
@@ -577,6 +657,13 @@ func (x *RunLimits) GetMaxParallelToolCalls() int32 {
 	return 0
 }
 
+func (x *RunLimits) GetMaxDepth() int32 {
+	if x != nil && x.MaxDepth != nil {
+		return *x.MaxDepth
+	}
+	return 0
+}
+
 func (x *RunLimits) GetTimeout() *durationpb.Duration {
 	if x != nil {
 		return x.Timeout
@@ -601,7 +688,7 @@ type RunSpec struct {
 
 func (x *RunSpec) Reset() {
 	*x = RunSpec{}
-	mi := &file_runwire_v1_run_proto_msgTypes[4]
+	mi := &file_runwire_v1_run_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +700,7 @@ func (x *RunSpec) String() string {
 func (*RunSpec) ProtoMessage() {}
 
 func (x *RunSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[4]
+	mi := &file_runwire_v1_run_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +713,7 @@ func (x *RunSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSpec.ProtoReflect.Descriptor instead.
 func (*RunSpec) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{4}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RunSpec) GetAgent() *Agent {
@@ -662,6 +749,12 @@ type Run struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The top of the tree of subagents; itself for a top run. The tree shares one event log.
+	RootRunId string `protobuf:"bytes,4,opt,name=root_run_id,json=rootRunId,proto3" json:"root_run_id,omitempty"`
+	// The caller, for a subagent.
+	ParentRunId string `protobuf:"bytes,5,opt,name=parent_run_id,json=parentRunId,proto3" json:"parent_run_id,omitempty"`
+	// The caller's tool call, for a subagent.
+	ParentCallId string `protobuf:"bytes,6,opt,name=parent_call_id,json=parentCallId,proto3" json:"parent_call_id,omitempty"`
 	// The agent's name.
 	AgentName string `protobuf:"bytes,7,opt,name=agent_name,json=agentName,proto3" json:"agent_name,omitempty"`
 	// The state.
@@ -670,11 +763,11 @@ type Run struct {
 	Error *Error `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
 	// The final answer, in SUCCEEDED.
 	Output *Message `protobuf:"bytes,11,opt,name=output,proto3" json:"output,omitempty"`
-	// Tokens so far.
+	// Tokens of the run and its descendants.
 	Usage *Usage `protobuf:"bytes,12,opt,name=usage,proto3" json:"usage,omitempty"`
 	// Model turns so far.
 	TurnCount int32 `protobuf:"varint,13,opt,name=turn_count,json=turnCount,proto3" json:"turn_count,omitempty"`
-	// The newest event of its log. Watch from here to see only what is new.
+	// The newest event of the tree's log. Watch from here to see only what is new.
 	LastSequence int64 `protobuf:"varint,14,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
 	// As given.
 	Labels map[string]string `protobuf:"bytes,15,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -688,7 +781,7 @@ type Run struct {
 	Model string `protobuf:"bytes,19,opt,name=model,proto3" json:"model,omitempty"`
 	// Who created it.
 	Creator string `protobuf:"bytes,20,opt,name=creator,proto3" json:"creator,omitempty"`
-	// Tokens so far, by model.
+	// Tokens by model, of it and its descendants.
 	UsageByModel map[string]*Usage `protobuf:"bytes,23,rep,name=usage_by_model,json=usageByModel,proto3" json:"usage_by_model,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Why it was cancelled.
 	CancelReason string `protobuf:"bytes,24,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
@@ -701,7 +794,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_runwire_v1_run_proto_msgTypes[5]
+	mi := &file_runwire_v1_run_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +806,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[5]
+	mi := &file_runwire_v1_run_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,12 +819,33 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{5}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Run) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+func (x *Run) GetRootRunId() string {
+	if x != nil {
+		return x.RootRunId
+	}
+	return ""
+}
+
+func (x *Run) GetParentRunId() string {
+	if x != nil {
+		return x.ParentRunId
+	}
+	return ""
+}
+
+func (x *Run) GetParentCallId() string {
+	if x != nil {
+		return x.ParentCallId
 	}
 	return ""
 }
@@ -848,13 +962,15 @@ func (x *Run) GetFinishReason() FinishReason {
 	return FinishReason_FINISH_REASON_UNSPECIFIED
 }
 
-// RunEvent is one entry of a run's event log. Events are facts: replaying them does nothing but
+// RunEvent is one entry of a tree's event log. Events are facts: replaying them does nothing but
 // rebuild state. Commands to hosts are never events.
 type RunEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Position in the run's log. Strictly increasing, with gaps: merged or dropped deltas leave
+	// Position in the log of the root run. Strictly increasing, with gaps: merged or dropped deltas leave
 	// holes. Resume with the last one applied.
 	Sequence int64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The run of the tree that it concerns; empty means the root (most events, so most cost nothing).
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// When. Unset on ephemeral events.
 	EventTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=event_time,json=eventTime,proto3" json:"event_time,omitempty"`
 	// What happened. Skip an unset one, but keep its sequence.
@@ -875,7 +991,7 @@ type RunEvent struct {
 
 func (x *RunEvent) Reset() {
 	*x = RunEvent{}
-	mi := &file_runwire_v1_run_proto_msgTypes[6]
+	mi := &file_runwire_v1_run_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +1003,7 @@ func (x *RunEvent) String() string {
 func (*RunEvent) ProtoMessage() {}
 
 func (x *RunEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[6]
+	mi := &file_runwire_v1_run_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +1016,7 @@ func (x *RunEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEvent.ProtoReflect.Descriptor instead.
 func (*RunEvent) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{6}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RunEvent) GetSequence() int64 {
@@ -908,6 +1024,13 @@ func (x *RunEvent) GetSequence() int64 {
 		return x.Sequence
 	}
 	return 0
+}
+
+func (x *RunEvent) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
 }
 
 func (x *RunEvent) GetEventTime() *timestamppb.Timestamp {
@@ -1041,10 +1164,10 @@ func (*RunEvent_ToolCallUpdated) isRunEvent_Event() {}
 
 func (*RunEvent_Heartbeat) isRunEvent_Event() {}
 
-// RunSnapshot is the whole visible state of a run.
+// RunSnapshot is the whole visible state of a tree.
 type RunSnapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The run, as the only element.
+	// The root, then its live descendants.
 	Runs []*Run `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	// Messages in progress, as far as they have come.
 	PartialMessages []*RunMessage `protobuf:"bytes,2,rep,name=partial_messages,json=partialMessages,proto3" json:"partial_messages,omitempty"`
@@ -1056,7 +1179,7 @@ type RunSnapshot struct {
 
 func (x *RunSnapshot) Reset() {
 	*x = RunSnapshot{}
-	mi := &file_runwire_v1_run_proto_msgTypes[7]
+	mi := &file_runwire_v1_run_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1191,7 @@ func (x *RunSnapshot) String() string {
 func (*RunSnapshot) ProtoMessage() {}
 
 func (x *RunSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[7]
+	mi := &file_runwire_v1_run_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1204,7 @@ func (x *RunSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSnapshot.ProtoReflect.Descriptor instead.
 func (*RunSnapshot) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{7}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RunSnapshot) GetRuns() []*Run {
@@ -1128,7 +1251,7 @@ type RunMessage struct {
 
 func (x *RunMessage) Reset() {
 	*x = RunMessage{}
-	mi := &file_runwire_v1_run_proto_msgTypes[8]
+	mi := &file_runwire_v1_run_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1263,7 @@ func (x *RunMessage) String() string {
 func (*RunMessage) ProtoMessage() {}
 
 func (x *RunMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[8]
+	mi := &file_runwire_v1_run_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1276,7 @@ func (x *RunMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunMessage.ProtoReflect.Descriptor instead.
 func (*RunMessage) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RunMessage) GetRunId() string {
@@ -1218,7 +1341,7 @@ type RunMessageDelta struct {
 
 func (x *RunMessageDelta) Reset() {
 	*x = RunMessageDelta{}
-	mi := &file_runwire_v1_run_proto_msgTypes[9]
+	mi := &file_runwire_v1_run_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1353,7 @@ func (x *RunMessageDelta) String() string {
 func (*RunMessageDelta) ProtoMessage() {}
 
 func (x *RunMessageDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[9]
+	mi := &file_runwire_v1_run_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1366,7 @@ func (x *RunMessageDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunMessageDelta.ProtoReflect.Descriptor instead.
 func (*RunMessageDelta) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{9}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RunMessageDelta) GetMessageId() string {
@@ -1273,7 +1396,7 @@ type MessageDiscarded struct {
 
 func (x *MessageDiscarded) Reset() {
 	*x = MessageDiscarded{}
-	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1408,7 @@ func (x *MessageDiscarded) String() string {
 func (*MessageDiscarded) ProtoMessage() {}
 
 func (x *MessageDiscarded) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1421,7 @@ func (x *MessageDiscarded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageDiscarded.ProtoReflect.Descriptor instead.
 func (*MessageDiscarded) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MessageDiscarded) GetMessageId() string {
@@ -1338,7 +1461,7 @@ type ToolCallUpdate struct {
 
 func (x *ToolCallUpdate) Reset() {
 	*x = ToolCallUpdate{}
-	mi := &file_runwire_v1_run_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1473,7 @@ func (x *ToolCallUpdate) String() string {
 func (*ToolCallUpdate) ProtoMessage() {}
 
 func (x *ToolCallUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1486,7 @@ func (x *ToolCallUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallUpdate.ProtoReflect.Descriptor instead.
 func (*ToolCallUpdate) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ToolCallUpdate) GetCall() *ToolCall {
@@ -1432,7 +1555,7 @@ type ToolProgress struct {
 
 func (x *ToolProgress) Reset() {
 	*x = ToolProgress{}
-	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1567,7 @@ func (x *ToolProgress) String() string {
 func (*ToolProgress) ProtoMessage() {}
 
 func (x *ToolProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1580,7 @@ func (x *ToolProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolProgress.ProtoReflect.Descriptor instead.
 func (*ToolProgress) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ToolProgress) GetProgress() float64 {
@@ -1497,7 +1620,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_runwire_v1_run_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1632,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1645,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{14}
 }
 
 // GoAway says that the stream will end soon: open another one, finish here.
@@ -1536,7 +1659,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_runwire_v1_run_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1671,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1684,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{14}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GoAway) GetTimeLeft() *durationpb.Duration {
@@ -1583,10 +1706,11 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\x0ffallback_models\x18\x03 \x03(\tR\x0efallbackModels\x12\"\n" +
 	"\finstructions\x18\x04 \x01(\tR\finstructions\x12-\n" +
 	"\x05tools\x18\x05 \x03(\v2\x17.runwire.v1.ToolBindingR\x05tools\x127\n" +
-	"\aoptions\x18\x06 \x01(\v2\x1d.runwire.v1.GenerationOptionsR\aoptions\"\xb7\x02\n" +
+	"\aoptions\x18\x06 \x01(\v2\x1d.runwire.v1.GenerationOptionsR\aoptions\"\xeb\x02\n" +
 	"\vToolBinding\x12.\n" +
 	"\battached\x18\x01 \x01(\v2\x10.runwire.v1.ToolH\x00R\battached\x120\n" +
-	"\x06hosted\x18\x02 \x01(\v2\x16.runwire.v1.HostedToolH\x00R\x06hosted\x123\n" +
+	"\x06hosted\x18\x02 \x01(\v2\x16.runwire.v1.HostedToolH\x00R\x06hosted\x122\n" +
+	"\bsubagent\x18\x03 \x01(\v2\x14.runwire.v1.SubagentH\x00R\bsubagent\x123\n" +
 	"\atimeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12@\n" +
 	"\x0eaccept_timeout\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\racceptTimeout\x12D\n" +
@@ -1602,19 +1726,25 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\baffinity\x18\x05 \x01(\x0e2\x18.runwire.v1.HostAffinityR\baffinity\x1a=\n" +
 	"\x0fHostLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb9\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Y\n" +
+	"\bSubagent\x12$\n" +
+	"\x04tool\x18\x01 \x01(\v2\x10.runwire.v1.ToolR\x04tool\x12'\n" +
+	"\x05agent\x18\x02 \x01(\v2\x11.runwire.v1.AgentR\x05agent\"\xe9\x02\n" +
 	"\tRunLimits\x12 \n" +
 	"\tmax_turns\x18\x01 \x01(\x05H\x00R\bmaxTurns\x88\x01\x01\x12)\n" +
 	"\x0emax_tool_calls\x18\x02 \x01(\x05H\x01R\fmaxToolCalls\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"max_tokens\x18\x03 \x01(\x03H\x02R\tmaxTokens\x88\x01\x01\x12:\n" +
-	"\x17max_parallel_tool_calls\x18\x04 \x01(\x05H\x03R\x14maxParallelToolCalls\x88\x01\x01\x123\n" +
+	"\x17max_parallel_tool_calls\x18\x04 \x01(\x05H\x03R\x14maxParallelToolCalls\x88\x01\x01\x12 \n" +
+	"\tmax_depth\x18\x05 \x01(\x05H\x04R\bmaxDepth\x88\x01\x01\x123\n" +
 	"\atimeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\atimeoutB\f\n" +
 	"\n" +
 	"_max_turnsB\x11\n" +
 	"\x0f_max_tool_callsB\r\n" +
 	"\v_max_tokensB\x1a\n" +
-	"\x18_max_parallel_tool_calls\"\x80\x02\n" +
+	"\x18_max_parallel_tool_callsB\f\n" +
+	"\n" +
+	"_max_depth\"\x80\x02\n" +
 	"\aRunSpec\x12'\n" +
 	"\x05agent\x18\x01 \x01(\v2\x11.runwire.v1.AgentR\x05agent\x12)\n" +
 	"\x05input\x18\x02 \x03(\v2\x13.runwire.v1.MessageR\x05input\x12-\n" +
@@ -1622,9 +1752,12 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\x06labels\x18\b \x03(\v2\x1f.runwire.v1.RunSpec.LabelsEntryR\x06labels\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\b\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf6\b\n" +
 	"\x03Run\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
+	"\vroot_run_id\x18\x04 \x01(\tR\trootRunId\x12\"\n" +
+	"\rparent_run_id\x18\x05 \x01(\tR\vparentRunId\x12$\n" +
+	"\x0eparent_call_id\x18\x06 \x01(\tR\fparentCallId\x12\x1d\n" +
 	"\n" +
 	"agent_name\x18\a \x01(\tR\tagentName\x12+\n" +
 	"\x05state\x18\b \x01(\x0e2\x15.runwire.v1.Run.StateR\x05state\x12'\n" +
@@ -1658,9 +1791,10 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\x10STATE_CANCELLING\x10\x04\x12\x13\n" +
 	"\x0fSTATE_SUCCEEDED\x10\x05\x12\x10\n" +
 	"\fSTATE_FAILED\x10\x06\x12\x13\n" +
-	"\x0fSTATE_CANCELLED\x10\a\"\xae\x04\n" +
+	"\x0fSTATE_CANCELLED\x10\a\"\xc5\x04\n" +
 	"\bRunEvent\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x03R\bsequence\x129\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12\x15\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\x129\n" +
 	"\n" +
 	"event_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\teventTime\x125\n" +
 	"\bsnapshot\x18\x04 \x01(\v2\x17.runwire.v1.RunSnapshotH\x00R\bsnapshot\x122\n" +
@@ -1736,7 +1870,7 @@ func file_runwire_v1_run_proto_rawDescGZIP() []byte {
 }
 
 var file_runwire_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_runwire_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_runwire_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_runwire_v1_run_proto_goTypes = []any{
 	(HostAffinity)(0),             // 0: runwire.v1.HostAffinity
 	(Run_State)(0),                // 1: runwire.v1.Run.State
@@ -1744,89 +1878,93 @@ var file_runwire_v1_run_proto_goTypes = []any{
 	(*Agent)(nil),                 // 3: runwire.v1.Agent
 	(*ToolBinding)(nil),           // 4: runwire.v1.ToolBinding
 	(*HostedTool)(nil),            // 5: runwire.v1.HostedTool
-	(*RunLimits)(nil),             // 6: runwire.v1.RunLimits
-	(*RunSpec)(nil),               // 7: runwire.v1.RunSpec
-	(*Run)(nil),                   // 8: runwire.v1.Run
-	(*RunEvent)(nil),              // 9: runwire.v1.RunEvent
-	(*RunSnapshot)(nil),           // 10: runwire.v1.RunSnapshot
-	(*RunMessage)(nil),            // 11: runwire.v1.RunMessage
-	(*RunMessageDelta)(nil),       // 12: runwire.v1.RunMessageDelta
-	(*MessageDiscarded)(nil),      // 13: runwire.v1.MessageDiscarded
-	(*ToolCallUpdate)(nil),        // 14: runwire.v1.ToolCallUpdate
-	(*ToolProgress)(nil),          // 15: runwire.v1.ToolProgress
-	(*Heartbeat)(nil),             // 16: runwire.v1.Heartbeat
-	(*GoAway)(nil),                // 17: runwire.v1.GoAway
-	nil,                           // 18: runwire.v1.HostedTool.HostLabelsEntry
-	nil,                           // 19: runwire.v1.RunSpec.LabelsEntry
-	nil,                           // 20: runwire.v1.Run.LabelsEntry
-	nil,                           // 21: runwire.v1.Run.UsageByModelEntry
-	(*GenerationOptions)(nil),     // 22: runwire.v1.GenerationOptions
-	(*Tool)(nil),                  // 23: runwire.v1.Tool
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*Message)(nil),               // 25: runwire.v1.Message
-	(*Error)(nil),                 // 26: runwire.v1.Error
-	(*Usage)(nil),                 // 27: runwire.v1.Usage
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(FinishReason)(0),             // 29: runwire.v1.FinishReason
-	(*MessageDelta)(nil),          // 30: runwire.v1.MessageDelta
-	(*ToolCall)(nil),              // 31: runwire.v1.ToolCall
-	(*ToolResult)(nil),            // 32: runwire.v1.ToolResult
-	(*Part)(nil),                  // 33: runwire.v1.Part
+	(*Subagent)(nil),              // 6: runwire.v1.Subagent
+	(*RunLimits)(nil),             // 7: runwire.v1.RunLimits
+	(*RunSpec)(nil),               // 8: runwire.v1.RunSpec
+	(*Run)(nil),                   // 9: runwire.v1.Run
+	(*RunEvent)(nil),              // 10: runwire.v1.RunEvent
+	(*RunSnapshot)(nil),           // 11: runwire.v1.RunSnapshot
+	(*RunMessage)(nil),            // 12: runwire.v1.RunMessage
+	(*RunMessageDelta)(nil),       // 13: runwire.v1.RunMessageDelta
+	(*MessageDiscarded)(nil),      // 14: runwire.v1.MessageDiscarded
+	(*ToolCallUpdate)(nil),        // 15: runwire.v1.ToolCallUpdate
+	(*ToolProgress)(nil),          // 16: runwire.v1.ToolProgress
+	(*Heartbeat)(nil),             // 17: runwire.v1.Heartbeat
+	(*GoAway)(nil),                // 18: runwire.v1.GoAway
+	nil,                           // 19: runwire.v1.HostedTool.HostLabelsEntry
+	nil,                           // 20: runwire.v1.RunSpec.LabelsEntry
+	nil,                           // 21: runwire.v1.Run.LabelsEntry
+	nil,                           // 22: runwire.v1.Run.UsageByModelEntry
+	(*GenerationOptions)(nil),     // 23: runwire.v1.GenerationOptions
+	(*Tool)(nil),                  // 24: runwire.v1.Tool
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*Message)(nil),               // 26: runwire.v1.Message
+	(*Error)(nil),                 // 27: runwire.v1.Error
+	(*Usage)(nil),                 // 28: runwire.v1.Usage
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(FinishReason)(0),             // 30: runwire.v1.FinishReason
+	(*MessageDelta)(nil),          // 31: runwire.v1.MessageDelta
+	(*ToolCall)(nil),              // 32: runwire.v1.ToolCall
+	(*ToolResult)(nil),            // 33: runwire.v1.ToolResult
+	(*Part)(nil),                  // 34: runwire.v1.Part
 }
 var file_runwire_v1_run_proto_depIdxs = []int32{
 	4,  // 0: runwire.v1.Agent.tools:type_name -> runwire.v1.ToolBinding
-	22, // 1: runwire.v1.Agent.options:type_name -> runwire.v1.GenerationOptions
-	23, // 2: runwire.v1.ToolBinding.attached:type_name -> runwire.v1.Tool
+	23, // 1: runwire.v1.Agent.options:type_name -> runwire.v1.GenerationOptions
+	24, // 2: runwire.v1.ToolBinding.attached:type_name -> runwire.v1.Tool
 	5,  // 3: runwire.v1.ToolBinding.hosted:type_name -> runwire.v1.HostedTool
-	24, // 4: runwire.v1.ToolBinding.timeout:type_name -> google.protobuf.Duration
-	24, // 5: runwire.v1.ToolBinding.accept_timeout:type_name -> google.protobuf.Duration
-	24, // 6: runwire.v1.ToolBinding.progress_timeout:type_name -> google.protobuf.Duration
-	18, // 7: runwire.v1.HostedTool.host_labels:type_name -> runwire.v1.HostedTool.HostLabelsEntry
-	0,  // 8: runwire.v1.HostedTool.affinity:type_name -> runwire.v1.HostAffinity
-	24, // 9: runwire.v1.RunLimits.timeout:type_name -> google.protobuf.Duration
-	3,  // 10: runwire.v1.RunSpec.agent:type_name -> runwire.v1.Agent
-	25, // 11: runwire.v1.RunSpec.input:type_name -> runwire.v1.Message
-	6,  // 12: runwire.v1.RunSpec.limits:type_name -> runwire.v1.RunLimits
-	19, // 13: runwire.v1.RunSpec.labels:type_name -> runwire.v1.RunSpec.LabelsEntry
-	1,  // 14: runwire.v1.Run.state:type_name -> runwire.v1.Run.State
-	26, // 15: runwire.v1.Run.error:type_name -> runwire.v1.Error
-	25, // 16: runwire.v1.Run.output:type_name -> runwire.v1.Message
-	27, // 17: runwire.v1.Run.usage:type_name -> runwire.v1.Usage
-	20, // 18: runwire.v1.Run.labels:type_name -> runwire.v1.Run.LabelsEntry
-	28, // 19: runwire.v1.Run.create_time:type_name -> google.protobuf.Timestamp
-	28, // 20: runwire.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	28, // 21: runwire.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	21, // 22: runwire.v1.Run.usage_by_model:type_name -> runwire.v1.Run.UsageByModelEntry
-	29, // 23: runwire.v1.Run.finish_reason:type_name -> runwire.v1.FinishReason
-	28, // 24: runwire.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
-	10, // 25: runwire.v1.RunEvent.snapshot:type_name -> runwire.v1.RunSnapshot
-	8,  // 26: runwire.v1.RunEvent.run_updated:type_name -> runwire.v1.Run
-	12, // 27: runwire.v1.RunEvent.message_delta:type_name -> runwire.v1.RunMessageDelta
-	11, // 28: runwire.v1.RunEvent.message_completed:type_name -> runwire.v1.RunMessage
-	13, // 29: runwire.v1.RunEvent.message_discarded:type_name -> runwire.v1.MessageDiscarded
-	14, // 30: runwire.v1.RunEvent.tool_call_updated:type_name -> runwire.v1.ToolCallUpdate
-	16, // 31: runwire.v1.RunEvent.heartbeat:type_name -> runwire.v1.Heartbeat
-	8,  // 32: runwire.v1.RunSnapshot.runs:type_name -> runwire.v1.Run
-	11, // 33: runwire.v1.RunSnapshot.partial_messages:type_name -> runwire.v1.RunMessage
-	14, // 34: runwire.v1.RunSnapshot.tool_calls:type_name -> runwire.v1.ToolCallUpdate
-	25, // 35: runwire.v1.RunMessage.message:type_name -> runwire.v1.Message
-	29, // 36: runwire.v1.RunMessage.finish_reason:type_name -> runwire.v1.FinishReason
-	27, // 37: runwire.v1.RunMessage.usage:type_name -> runwire.v1.Usage
-	30, // 38: runwire.v1.RunMessageDelta.deltas:type_name -> runwire.v1.MessageDelta
-	26, // 39: runwire.v1.MessageDiscarded.error:type_name -> runwire.v1.Error
-	31, // 40: runwire.v1.ToolCallUpdate.call:type_name -> runwire.v1.ToolCall
-	2,  // 41: runwire.v1.ToolCallUpdate.state:type_name -> runwire.v1.ToolCallUpdate.State
-	15, // 42: runwire.v1.ToolCallUpdate.progress:type_name -> runwire.v1.ToolProgress
-	32, // 43: runwire.v1.ToolCallUpdate.result:type_name -> runwire.v1.ToolResult
-	26, // 44: runwire.v1.ToolCallUpdate.error:type_name -> runwire.v1.Error
-	33, // 45: runwire.v1.ToolProgress.parts:type_name -> runwire.v1.Part
-	24, // 46: runwire.v1.GoAway.time_left:type_name -> google.protobuf.Duration
-	27, // 47: runwire.v1.Run.UsageByModelEntry.value:type_name -> runwire.v1.Usage
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	6,  // 4: runwire.v1.ToolBinding.subagent:type_name -> runwire.v1.Subagent
+	25, // 5: runwire.v1.ToolBinding.timeout:type_name -> google.protobuf.Duration
+	25, // 6: runwire.v1.ToolBinding.accept_timeout:type_name -> google.protobuf.Duration
+	25, // 7: runwire.v1.ToolBinding.progress_timeout:type_name -> google.protobuf.Duration
+	19, // 8: runwire.v1.HostedTool.host_labels:type_name -> runwire.v1.HostedTool.HostLabelsEntry
+	0,  // 9: runwire.v1.HostedTool.affinity:type_name -> runwire.v1.HostAffinity
+	24, // 10: runwire.v1.Subagent.tool:type_name -> runwire.v1.Tool
+	3,  // 11: runwire.v1.Subagent.agent:type_name -> runwire.v1.Agent
+	25, // 12: runwire.v1.RunLimits.timeout:type_name -> google.protobuf.Duration
+	3,  // 13: runwire.v1.RunSpec.agent:type_name -> runwire.v1.Agent
+	26, // 14: runwire.v1.RunSpec.input:type_name -> runwire.v1.Message
+	7,  // 15: runwire.v1.RunSpec.limits:type_name -> runwire.v1.RunLimits
+	20, // 16: runwire.v1.RunSpec.labels:type_name -> runwire.v1.RunSpec.LabelsEntry
+	1,  // 17: runwire.v1.Run.state:type_name -> runwire.v1.Run.State
+	27, // 18: runwire.v1.Run.error:type_name -> runwire.v1.Error
+	26, // 19: runwire.v1.Run.output:type_name -> runwire.v1.Message
+	28, // 20: runwire.v1.Run.usage:type_name -> runwire.v1.Usage
+	21, // 21: runwire.v1.Run.labels:type_name -> runwire.v1.Run.LabelsEntry
+	29, // 22: runwire.v1.Run.create_time:type_name -> google.protobuf.Timestamp
+	29, // 23: runwire.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	29, // 24: runwire.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	22, // 25: runwire.v1.Run.usage_by_model:type_name -> runwire.v1.Run.UsageByModelEntry
+	30, // 26: runwire.v1.Run.finish_reason:type_name -> runwire.v1.FinishReason
+	29, // 27: runwire.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
+	11, // 28: runwire.v1.RunEvent.snapshot:type_name -> runwire.v1.RunSnapshot
+	9,  // 29: runwire.v1.RunEvent.run_updated:type_name -> runwire.v1.Run
+	13, // 30: runwire.v1.RunEvent.message_delta:type_name -> runwire.v1.RunMessageDelta
+	12, // 31: runwire.v1.RunEvent.message_completed:type_name -> runwire.v1.RunMessage
+	14, // 32: runwire.v1.RunEvent.message_discarded:type_name -> runwire.v1.MessageDiscarded
+	15, // 33: runwire.v1.RunEvent.tool_call_updated:type_name -> runwire.v1.ToolCallUpdate
+	17, // 34: runwire.v1.RunEvent.heartbeat:type_name -> runwire.v1.Heartbeat
+	9,  // 35: runwire.v1.RunSnapshot.runs:type_name -> runwire.v1.Run
+	12, // 36: runwire.v1.RunSnapshot.partial_messages:type_name -> runwire.v1.RunMessage
+	15, // 37: runwire.v1.RunSnapshot.tool_calls:type_name -> runwire.v1.ToolCallUpdate
+	26, // 38: runwire.v1.RunMessage.message:type_name -> runwire.v1.Message
+	30, // 39: runwire.v1.RunMessage.finish_reason:type_name -> runwire.v1.FinishReason
+	28, // 40: runwire.v1.RunMessage.usage:type_name -> runwire.v1.Usage
+	31, // 41: runwire.v1.RunMessageDelta.deltas:type_name -> runwire.v1.MessageDelta
+	27, // 42: runwire.v1.MessageDiscarded.error:type_name -> runwire.v1.Error
+	32, // 43: runwire.v1.ToolCallUpdate.call:type_name -> runwire.v1.ToolCall
+	2,  // 44: runwire.v1.ToolCallUpdate.state:type_name -> runwire.v1.ToolCallUpdate.State
+	16, // 45: runwire.v1.ToolCallUpdate.progress:type_name -> runwire.v1.ToolProgress
+	33, // 46: runwire.v1.ToolCallUpdate.result:type_name -> runwire.v1.ToolResult
+	27, // 47: runwire.v1.ToolCallUpdate.error:type_name -> runwire.v1.Error
+	34, // 48: runwire.v1.ToolProgress.parts:type_name -> runwire.v1.Part
+	25, // 49: runwire.v1.GoAway.time_left:type_name -> google.protobuf.Duration
+	28, // 50: runwire.v1.Run.UsageByModelEntry.value:type_name -> runwire.v1.Usage
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_runwire_v1_run_proto_init() }
@@ -1839,9 +1977,10 @@ func file_runwire_v1_run_proto_init() {
 	file_runwire_v1_run_proto_msgTypes[1].OneofWrappers = []any{
 		(*ToolBinding_Attached)(nil),
 		(*ToolBinding_Hosted)(nil),
+		(*ToolBinding_Subagent)(nil),
 	}
-	file_runwire_v1_run_proto_msgTypes[3].OneofWrappers = []any{}
-	file_runwire_v1_run_proto_msgTypes[6].OneofWrappers = []any{
+	file_runwire_v1_run_proto_msgTypes[4].OneofWrappers = []any{}
+	file_runwire_v1_run_proto_msgTypes[7].OneofWrappers = []any{
 		(*RunEvent_Snapshot)(nil),
 		(*RunEvent_RunUpdated)(nil),
 		(*RunEvent_MessageDelta)(nil),
@@ -1856,7 +1995,7 @@ func file_runwire_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runwire_v1_run_proto_rawDesc), len(file_runwire_v1_run_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -878,8 +878,10 @@ type RunFilter struct {
 	MinCreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=min_create_time,json=minCreateTime,proto3" json:"min_create_time,omitempty"`
 	// Created before this time.
 	MaxCreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=max_create_time,json=maxCreateTime,proto3" json:"max_create_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Subagents' runs too; roots only otherwise. Says nothing to WatchRuns, which shows whole trees.
+	IncludeSubagents bool `protobuf:"varint,7,opt,name=include_subagents,json=includeSubagents,proto3" json:"include_subagents,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RunFilter) Reset() {
@@ -945,6 +947,13 @@ func (x *RunFilter) GetMaxCreateTime() *timestamppb.Timestamp {
 		return x.MaxCreateTime
 	}
 	return nil
+}
+
+func (x *RunFilter) GetIncludeSubagents() bool {
+	if x != nil {
+		return x.IncludeSubagents
+	}
+	return false
 }
 
 // ListRunsRequest asks for a page.
@@ -1066,10 +1075,10 @@ func (x *ListRunsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// WatchRunRequest watches one run.
+// WatchRunRequest watches one tree.
 type WatchRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The run.
+	// Required. The run. A subagent's run shows only its own part of the log.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Optional. The last sequence applied. Unset: begin with a snapshot. 0: from the beginning.
 	AfterSequence *int64 `protobuf:"varint,2,opt,name=after_sequence,json=afterSequence,proto3,oneof" json:"after_sequence,omitempty"`
@@ -1176,7 +1185,7 @@ func (x *WatchRunResponse) GetEvents() []*RunEvent {
 	return nil
 }
 
-// WatchRunsRequest watches many runs.
+// WatchRunsRequest watches many trees.
 type WatchRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required, with at least one field set. Runs that come to match are added: label the runs of one client
@@ -1252,14 +1261,14 @@ func (x *WatchRunsRequest) GetIncludeFinished() bool {
 	return false
 }
 
-// WatchRunsResponse is a batch of events of one run.
+// WatchRunsResponse is a batch of events of one tree.
 type WatchRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The run whose log they are in.
+	// The tree.
 	RootRunId string `protobuf:"bytes,1,opt,name=root_run_id,json=rootRunId,proto3" json:"root_run_id,omitempty"`
-	// The events, in order within the run.
+	// The events, in order within the tree.
 	Events []*RunEvent `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
-	// Where this watch stands, across all its runs. Opaque.
+	// Where this watch stands, across all its trees. Opaque.
 	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1469,14 +1478,15 @@ const file_runwire_v1_run_service_proto_rawDesc = "" +
 	"\rGetRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"3\n" +
 	"\x0eGetRunResponse\x12!\n" +
-	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run\"\xd7\x02\n" +
+	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run\"\x84\x03\n" +
 	"\tRunFilter\x12-\n" +
 	"\x06states\x18\x02 \x03(\x0e2\x15.runwire.v1.Run.StateR\x06states\x129\n" +
 	"\x06labels\x18\x03 \x03(\v2!.runwire.v1.RunFilter.LabelsEntryR\x06labels\x12\x1d\n" +
 	"\n" +
 	"agent_name\x18\x04 \x01(\tR\tagentName\x12B\n" +
 	"\x0fmin_create_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rminCreateTime\x12B\n" +
-	"\x0fmax_create_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rmaxCreateTime\x1a9\n" +
+	"\x0fmax_create_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rmaxCreateTime\x12+\n" +
+	"\x11include_subagents\x18\a \x01(\bR\x10includeSubagents\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +

@@ -45,7 +45,7 @@ type RunServiceClient interface {
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*GetRunResponse, error)
 	// ListRuns lists runs, newest first.
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
-	// WatchRun streams a run's events from a position. Ends with OK after the run's terminal event, whatever
+	// WatchRun streams a tree's events from a position. Ends with OK after the run's terminal event, whatever
 	// the outcome of the run. A run that has ended is replayed.
 	WatchRun(ctx context.Context, in *WatchRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRunResponse], error)
 	// WatchRuns streams the events of many runs on one stream: for dashboards and gateways, and where
@@ -169,7 +169,7 @@ type RunServiceServer interface {
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
 	// ListRuns lists runs, newest first.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
-	// WatchRun streams a run's events from a position. Ends with OK after the run's terminal event, whatever
+	// WatchRun streams a tree's events from a position. Ends with OK after the run's terminal event, whatever
 	// the outcome of the run. A run that has ended is replayed.
 	WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[WatchRunResponse]) error
 	// WatchRuns streams the events of many runs on one stream: for dashboards and gateways, and where

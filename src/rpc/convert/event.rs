@@ -26,8 +26,9 @@ pub(in crate::rpc) fn encode(run_id: RunId, seen: &Seen) -> v1::RunEvent {
         Seen::Event(event) => encode_event(run_id, event),
         Seen::Ephemeral {
             sequence,
+            run_id,
             ephemeral,
-        } => entry(*sequence, encode_ephemeral(ephemeral)),
+        } => of(*run_id, entry(*sequence, encode_ephemeral(ephemeral))),
     }
 }
 
@@ -39,8 +40,17 @@ pub(in crate::rpc) fn heartbeat(sequence: u64) -> v1::RunEvent {
 fn entry(sequence: u64, event: Wire) -> v1::RunEvent {
     v1::RunEvent {
         sequence: count(sequence),
+        run_id: String::new(),
         event_time: None,
         event: Some(event),
+    }
+}
+
+/// Says whose an entry is, when it is a subagent's.
+fn of(run_id: Option<RunId>, wire: v1::RunEvent) -> v1::RunEvent {
+    v1::RunEvent {
+        run_id: run_id.map(|id| id.to_string()).unwrap_or_default(),
+        ..wire
     }
 }
 
@@ -48,7 +58,8 @@ fn encode_event(run_id: RunId, event: &Event) -> v1::RunEvent {
     let wire = match &event.fact {
         Fact::RunUpdated(run) => Wire::RunUpdated(Box::new(run::encode(run))),
         Fact::MessageCompleted(message) => {
-            Wire::MessageCompleted(Box::new(encode_run_message(run_id, message)))
+            let of = event.run_id.unwrap_or(run_id);
+            Wire::MessageCompleted(Box::new(encode_run_message(of, message)))
         }
         Fact::MessageDiscarded { message_id, error } => {
             Wire::MessageDiscarded(v1::MessageDiscarded {
@@ -58,10 +69,11 @@ fn encode_event(run_id: RunId, event: &Event) -> v1::RunEvent {
         }
         Fact::ToolCallUpdated(update) => Wire::ToolCallUpdated(Box::new(encode_update(update))),
     };
-    v1::RunEvent {
+    let wire = v1::RunEvent {
         event_time: Some(timestamp(event.time)),
         ..entry(event.sequence, wire)
-    }
+    };
+    of(event.run_id, wire)
 }
 
 fn encode_ephemeral(ephemeral: &Ephemeral) -> Wire {
@@ -98,17 +110,28 @@ fn encode_run_message(run_id: RunId, message: &RunMessage) -> v1::RunMessage {
 }
 
 fn encode_snapshot(run_id: RunId, snapshot: &Snapshot) -> v1::RunSnapshot {
-    let partial = snapshot
+    let children = snapshot.children.iter();
+    let partials = children
+        .clone()
+        .filter_map(|child| Some((child.run.id, child.partial.as_ref()?)));
+    let partials = snapshot
         .partial
-        .as_ref()
-        .map(|(id, deltas)| v1::RunMessage {
-            run_id: run_id.to_string(),
-            message: Some(encode_message(&partial_message(id, deltas))),
-            ..v1::RunMessage::default()
-        });
+        .iter()
+        .map(|partial| (run_id, partial))
+        .chain(partials);
+    let runs = children.map(|child| &child.run);
     v1::RunSnapshot {
-        runs: vec![run::encode(&snapshot.run)],
-        partial_messages: partial.into_iter().collect(),
+        runs: std::iter::once(&snapshot.run)
+            .chain(runs)
+            .map(|run| run::encode(run))
+            .collect(),
+        partial_messages: partials
+            .map(|(run_id, (id, deltas))| v1::RunMessage {
+                run_id: run_id.to_string(),
+                message: Some(encode_message(&partial_message(id, deltas))),
+                ..v1::RunMessage::default()
+            })
+            .collect(),
         tool_calls: snapshot
             .calls
             .iter()

@@ -21,7 +21,7 @@ use crate::{
         fault::Fault,
         id::{HostId, RequestId, RunId},
         run::{Agent, Limits, Run, RunSpec, RunState},
-        tool::{Affinity, HostedTool, ToolBinding, ToolName, ToolTarget},
+        tool::{Affinity, HostedTool, Subagent, ToolBinding, ToolName, ToolTarget},
     },
     pb::v1,
     run::port::RunFilter,
@@ -41,10 +41,17 @@ impl Intake {
     ) -> Result<RunSpec, Fault> {
         let spec = at.required(spec)?;
         let at_agent = at.field("agent");
+        let agent = self.agent(at_agent.required(spec.agent)?, &at_agent)?;
+        let limits = self.run_limits(spec.limits, &at.field("limits"))?;
+        let (depth, most) = (agent.depth(), limits.max_depth);
+        if depth > most {
+            let why = format!("nests subagents {depth} deep, and {most} is the most");
+            return Err(at_agent.field("tools").invalid(why));
+        }
         Ok(RunSpec {
-            agent: self.agent(at_agent.required(spec.agent)?, &at_agent)?,
+            agent,
             input: decode_all(spec.input, &at.field("input"))?,
-            limits: self.run_limits(spec.limits, &at.field("limits"))?,
+            limits,
             labels: labels(spec.labels, &at.field("labels"))?,
         })
     }
@@ -86,6 +93,9 @@ impl Intake {
             Binding::Hosted(hosted) => {
                 ToolTarget::Hosted(decode_hosted(hosted, &at.field("hosted"))?)
             }
+            Binding::Subagent(subagent) => {
+                ToolTarget::Subagent(Arc::new(self.subagent(subagent, &at.field("subagent"))?))
+            }
         };
         let timeout = at.field("timeout").optional_duration(binding.timeout)?;
         if timeout.is_some_and(|t| t.is_zero()) {
@@ -100,6 +110,14 @@ impl Intake {
                 .field("accept_timeout")
                 .optional_duration(binding.accept_timeout)?,
             progress_timeout: progress_timeout.filter(|t| !t.is_zero()),
+        })
+    }
+
+    fn subagent(&self, subagent: v1::Subagent, at: &At<'_>) -> Result<Subagent, Fault> {
+        let (at_tool, at_agent) = (at.field("tool"), at.field("agent"));
+        Ok(Subagent {
+            tool: Arc::new(self.tool(at_tool.required(subagent.tool)?, &at_tool)?),
+            agent: self.agent(at_agent.required(subagent.agent)?, &at_agent)?,
         })
     }
 
@@ -123,6 +141,7 @@ impl Intake {
                 most.max_parallel_tool_calls,
                 &at.field("max_parallel_tool_calls"),
             )?,
+            max_depth: limit(wire.max_depth, most.max_depth, &at.field("max_depth"))?,
             timeout: match timeout.optional_duration(wire.timeout)? {
                 None => most.timeout,
                 Some(Duration::ZERO) => return Err(timeout.invalid("is zero")),
@@ -249,6 +268,7 @@ pub(in crate::rpc) fn filter(filter: Option<v1::RunFilter>) -> Result<RunFilter,
         agent_name: (!wire.agent_name.is_empty()).then_some(wire.agent_name),
         min_create_time: moment(wire.min_create_time, at.field("min_create_time"))?,
         max_create_time: moment(wire.max_create_time, at.field("max_create_time"))?,
+        include_subagents: wire.include_subagents,
     })
 }
 
@@ -283,6 +303,17 @@ const fn encode_state(state: RunState) -> v1::run::State {
 pub(in crate::rpc) fn encode(run: &Run) -> v1::Run {
     v1::Run {
         id: run.id.to_string(),
+        root_run_id: run.root_id().to_string(),
+        parent_run_id: run
+            .parent
+            .as_ref()
+            .map(|parent| parent.run_id.to_string())
+            .unwrap_or_default(),
+        parent_call_id: run
+            .parent
+            .as_ref()
+            .map(|parent| parent.call_id.to_string())
+            .unwrap_or_default(),
         agent_name: run.agent_name.clone(),
         state: encode_state(run.state).into(),
         error: run.error.as_ref().map(fault::encode),

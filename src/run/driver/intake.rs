@@ -217,7 +217,7 @@ impl Intake {
             Ok(ModelEvent::Delta(delta)) => {
                 let message = self.message();
                 let first = !mem::replace(&mut message.shown, true);
-                log.delta(&message.id, delta);
+                log.delta(None, &message.id, delta);
                 if first {
                     self.push(Input::MessageShown);
                 }

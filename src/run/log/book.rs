@@ -12,12 +12,12 @@ use super::{partial::Partial, reports::Reports};
 use crate::{
     domain::{
         completion::Delta,
-        event::{Ephemeral, Event, Fact, Progress, ToolCallUpdate},
-        id::MessageId,
+        event::{Entry, Ephemeral, Event, Fact, Progress, ToolCallUpdate},
+        id::{MessageId, RunId},
         run::Run,
         time::Timestamp,
     },
-    run::watch::{Batch, Detail, Seen, Snapshot},
+    run::watch::{Batch, ChildSnapshot, Detail, Seen, Snapshot},
 };
 
 /// Sequences that an earlier life of the run may have given out after its newest event, for what was never
@@ -38,7 +38,10 @@ pub(super) struct Book {
     tail: VecDeque<Arc<Event>>,
     /// The newest event that is not in the tail.
     floor: u64,
-    partial: Option<Box<Partial>>,
+    /// The messages in progress, at most one of each run of the tree.
+    partials: Vec<Box<Partial>>,
+    /// Subagents' runs that live, in the order in which they began.
+    children: Vec<Arc<Run>>,
     /// Calls that are not done, in the order in which they began.
     calls: Vec<Arc<ToolCallUpdate>>,
     reports: Reports,
@@ -75,16 +78,22 @@ impl Book {
             committing: None,
             tail: VecDeque::new(),
             floor: head,
-            partial: None,
+            partials: Vec::new(),
+            children: Vec::new(),
             calls: Vec::new(),
             reports: Reports::default(),
         }
     }
 
-    /// The log of a run whose earlier life has ended with these calls under way. No reader has seen what
+    /// The log of a run whose earlier life has ended with these subagents and calls under way. No reader has seen what
     /// comes now, however much of the earlier life it has seen.
-    pub(super) fn restored(run: Arc<Run>, calls: Vec<Arc<ToolCallUpdate>>) -> Self {
+    pub(super) fn restored(
+        run: Arc<Run>,
+        children: Vec<Arc<Run>>,
+        calls: Vec<Arc<ToolCallUpdate>>,
+    ) -> Self {
         let mut book = Self::new(run);
+        book.children = children;
         book.next = book.next.saturating_add(UNSTORED);
         book.calls = calls;
         book
@@ -92,6 +101,11 @@ impl Book {
 
     pub(super) fn run(&self) -> Arc<Run> {
         self.run.seen_at(self.head)
+    }
+
+    pub(super) fn children(&self) -> Vec<Arc<Run>> {
+        let children = self.children.iter();
+        children.map(|child| child.seen_at(self.head)).collect()
     }
 
     pub(super) const fn head(&self) -> u64 {
@@ -106,17 +120,20 @@ impl Book {
     // --- the writer ---
 
     /// Gives facts their places; `None` while another commit is under way.
-    pub(super) fn prepare(&mut self, now: Timestamp, facts: Vec<Fact>) -> Option<Prepared> {
+    pub(super) fn prepare(
+        &mut self,
+        now: Timestamp,
+        facts: Vec<impl Into<Entry>>,
+    ) -> Option<Prepared> {
         if self.committing.is_some() {
             return None;
         }
         self.committing = Some(self.next);
-        if let Some(partial) = &mut self.partial {
-            partial.seal();
-        }
+        self.seal();
         let events = facts
             .into_iter()
-            .map(|mut fact| {
+            .map(|entry| {
+                let Entry { run_id, mut fact } = entry.into();
                 let sequence = self.next;
                 self.next += 1;
                 if let Fact::RunUpdated(run) = &mut fact {
@@ -124,6 +141,7 @@ impl Book {
                 }
                 Arc::new(Event {
                     sequence,
+                    run_id,
                     time: now,
                     fact,
                 })
@@ -144,7 +162,7 @@ impl Book {
     pub(super) fn show(&mut self, events: Vec<Arc<Event>>) {
         for event in events {
             self.head = event.sequence;
-            self.apply(&event.fact);
+            self.apply(&event);
             self.tail.push_back(event);
         }
         while self.tail.len() > TAIL_EVENTS {
@@ -154,12 +172,14 @@ impl Book {
         }
     }
 
-    fn apply(&mut self, fact: &Fact) {
-        match fact {
+    fn apply(&mut self, event: &Event) {
+        match &event.fact {
+            Fact::RunUpdated(run) if event.run_id.is_some() => self.update_child(run),
             Fact::RunUpdated(run) => {
                 self.run = Arc::clone(run);
                 if run.state.is_terminal() {
-                    self.partial = None;
+                    self.partials = Vec::new();
+                    self.children = Vec::new();
                     self.calls = Vec::new();
                     self.reports = Reports::default();
                 }
@@ -174,9 +194,34 @@ impl Book {
         }
     }
 
+    fn update_child(&mut self, run: &Arc<Run>) {
+        if run.state.is_terminal() {
+            self.children.retain(|child| child.id != run.id);
+            self.drop_partials(|partial| partial.run_id() == Some(run.id));
+            return;
+        }
+        match self.children.iter_mut().find(|child| child.id == run.id) {
+            Some(child) => *child = Arc::clone(run),
+            None => self.children.push(Arc::clone(run)),
+        }
+    }
+
     fn drop_partial(&mut self, message_id: &MessageId) {
-        self.partial
-            .take_if(|partial| partial.message_id() == message_id);
+        self.drop_partials(|partial| partial.message_id() == message_id);
+    }
+
+    fn drop_partials(&mut self, which: impl Fn(&Partial) -> bool) {
+        self.partials.retain(|partial| !which(partial));
+        if self.partials.is_empty() {
+            self.partials = Vec::new();
+        }
+    }
+
+    /// What comes next to any message gets a sequence of its own.
+    fn seal(&mut self) {
+        for partial in &mut self.partials {
+            partial.seal();
+        }
     }
 
     fn update_call(&mut self, update: &Arc<ToolCallUpdate>) {
@@ -192,30 +237,33 @@ impl Book {
         }
     }
 
-    pub(super) fn delta(&mut self, message_id: &MessageId, delta: Delta) {
-        self.drop_partial_of_another(message_id);
-        let partial = self
-            .partial
-            .get_or_insert_with(|| Box::new(Partial::new(message_id.clone())));
+    pub(super) fn delta(&mut self, run_id: Option<RunId>, message_id: &MessageId, delta: Delta) {
+        let known = self.partials.iter().position(|p| p.run_id() == run_id);
+        let fresh = || Box::new(Partial::new(run_id, message_id.clone()));
+        let partial = match known.and_then(|at| self.partials.get_mut(at)) {
+            Some(partial) => {
+                if partial.message_id() != message_id {
+                    *partial = fresh();
+                }
+                partial
+            }
+            None => self.partials.push_mut(fresh()),
+        };
         if partial.grow(delta, self.next) {
             self.next += 1;
         }
     }
 
-    fn drop_partial_of_another(&mut self, message_id: &MessageId) {
-        self.partial
-            .take_if(|partial| partial.message_id() != message_id);
-    }
-
-    pub(super) fn discard_partial(&mut self) {
-        self.partial = None;
-    }
-
-    pub(super) fn progress(&mut self, update: Arc<ToolCallUpdate>, progress: Progress) {
+    pub(super) fn progress(
+        &mut self,
+        run_id: Option<RunId>,
+        update: Arc<ToolCallUpdate>,
+        progress: Progress,
+    ) {
         let id = &update.call.id;
         // One that is later than the call's end is nothing any more.
         if self.calls.iter().any(|call| call.call.id == *id) {
-            self.reports.report(update, progress);
+            self.reports.report(run_id, update, progress);
         }
     }
 
@@ -223,22 +271,35 @@ impl Book {
 
     /// The newest sequence that a reader may know. What comes next gets another.
     pub(super) fn newest(&mut self) -> u64 {
-        if let Some(partial) = &mut self.partial {
-            partial.seal();
-        }
+        self.seal();
         self.horizon() - 1
     }
 
     pub(super) fn snapshot(&mut self) -> (u64, Snapshot) {
         let horizon = self.horizon();
-        let partial = self.partial.as_mut().map(|partial| {
+        let mut texts = Vec::new();
+        for partial in &mut self.partials {
             let deltas = partial.whole(horizon);
-            (partial.message_id().clone(), deltas)
-        });
+            if !deltas.is_empty() {
+                texts.push((partial.run_id(), (partial.message_id().clone(), deltas)));
+            }
+        }
+        let mut text_of = |run_id: Option<RunId>| {
+            let at = texts.iter().position(|(of, _)| *of == run_id)?;
+            Some(texts.swap_remove(at).1)
+        };
         let snapshot = Snapshot {
             run: self.run(),
-            partial: partial.filter(|(_, deltas)| !deltas.is_empty()),
+            partial: text_of(None),
             calls: self.calls.clone(),
+            children: self
+                .children()
+                .into_iter()
+                .map(|run| ChildSnapshot {
+                    partial: text_of(Some(run.id)),
+                    run,
+                })
+                .collect(),
         };
         (self.newest(), snapshot)
     }
@@ -334,25 +395,47 @@ impl Book {
         }
         let before = before.min(self.horizon());
         loop {
-            // A report cuts the text: whoever has seen the report has seen the text before it.
+            // A report cuts the text, and so does that of another message: whoever has seen what has a
+            // place has seen all that was there before it.
             let report = self.reports.first(*cursor, before);
-            let cut = report.as_ref().map_or(before, |(sequence, _)| *sequence);
-            let text = self.partial.as_mut().and_then(|partial| {
-                let (sequence, deltas) = partial.chunk(*cursor, cut)?;
-                let message_id = partial.message_id().clone();
-                Some((sequence, Ephemeral::MessageDelta { message_id, deltas }))
-            });
-            let Some((sequence, ephemeral)) = text.or(report) else {
+            let cut = report.as_ref().map_or(before, |(sequence, ..)| *sequence);
+            let text = self.text(*cursor, cut);
+            let Some((sequence, run_id, ephemeral)) = text.or(report) else {
                 return true;
             };
             if !batch.push(Seen::Ephemeral {
                 sequence,
+                run_id,
                 ephemeral,
             }) {
                 return false;
             }
             *cursor = sequence;
         }
+    }
+
+    /// The first text between two places of the log.
+    fn text(&mut self, after: u64, before: u64) -> Option<(u64, Option<RunId>, Ephemeral)> {
+        let (mut first, mut before) = (None, before);
+        for (at, partial) in self.partials.iter().enumerate() {
+            let Some(sequence) = partial.first(after) else {
+                continue;
+            };
+            match first {
+                Some((earlier, _)) if earlier < sequence => before = before.min(sequence),
+                Some((later, _)) => {
+                    before = before.min(later);
+                    first = Some((sequence, at));
+                }
+                None => first = Some((sequence, at)),
+            }
+        }
+        let (_, at) = first?;
+        let partial = self.partials.get_mut(at)?;
+        let (sequence, deltas) = partial.chunk(after, before)?;
+        let message_id = partial.message_id().clone();
+        let delta = Ephemeral::MessageDelta { message_id, deltas };
+        Some((sequence, partial.run_id(), delta))
     }
 
     /// Gives reports that may be shown their places; says when the next one may.
@@ -362,10 +445,8 @@ impl Book {
         }
         let before = self.next;
         let due = self.reports.number(now, &mut self.next);
-        if self.next > before
-            && let Some(partial) = &mut self.partial
-        {
-            partial.seal();
+        if self.next > before {
+            self.seal();
         }
         due
     }

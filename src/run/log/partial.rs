@@ -5,7 +5,7 @@
 
 use crate::domain::{
     completion::{Delta, Grown},
-    id::{CallId, MessageId},
+    id::{CallId, MessageId, RunId},
 };
 
 /// Most text behind one mark, so that a batch can be cut between marks.
@@ -17,6 +17,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// A message in progress.
 #[derive(Debug)]
 pub(super) struct Partial {
+    run_id: Option<RunId>,
     message_id: MessageId,
     parts: Vec<PartText>,
     marks: Vec<Mark>,
@@ -50,13 +51,25 @@ struct Mark {
 }
 
 impl Partial {
-    pub(super) const fn new(message_id: MessageId) -> Self {
+    pub(super) const fn new(run_id: Option<RunId>, message_id: MessageId) -> Self {
         Self {
+            run_id,
             message_id,
             parts: Vec::new(),
             marks: Vec::new(),
             sealed: false,
         }
+    }
+
+    /// Whose it is, when it is a subagent's.
+    pub(super) const fn run_id(&self) -> Option<RunId> {
+        self.run_id
+    }
+
+    /// Where its first text after a place is.
+    pub(super) fn first(&self, after: u64) -> Option<u64> {
+        let first = self.marks.partition_point(|mark| mark.sequence <= after);
+        self.marks.get(first).map(|mark| mark.sequence)
     }
 
     pub(super) const fn message_id(&self) -> &MessageId {
@@ -200,7 +213,7 @@ mod tests {
     }
 
     fn partial() -> Partial {
-        Partial::new(MessageId::parse("msg_1").unwrap())
+        Partial::new(None, MessageId::parse("msg_1").unwrap())
     }
 
     /// Grows it from sequence 1 on, with a reader after each delta.

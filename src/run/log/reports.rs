@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::domain::{
     event::{Ephemeral, Progress, ToolCallUpdate},
-    id::CallId,
+    id::{CallId, RunId},
 };
 
 /// The shortest time between two shown reports of one call.
@@ -17,6 +17,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 pub(super) struct Reports(Vec<Latest>);
 
 struct Latest {
+    run_id: Option<RunId>,
     update: Arc<ToolCallUpdate>,
     progress: Progress,
     /// When and where the last report was shown; `None` before the first.
@@ -27,13 +28,19 @@ struct Latest {
 
 impl Reports {
     /// A call reports.
-    pub(super) fn report(&mut self, update: Arc<ToolCallUpdate>, progress: Progress) {
+    pub(super) fn report(
+        &mut self,
+        run_id: Option<RunId>,
+        update: Arc<ToolCallUpdate>,
+        progress: Progress,
+    ) {
         if let Some(latest) = self.of(&update.call.id) {
             latest.update = update;
             latest.progress = progress;
             latest.fresh = true;
         } else {
             self.0.push(Latest {
+                run_id,
                 update,
                 progress,
                 shown: None,
@@ -72,7 +79,7 @@ impl Reports {
     }
 
     /// The first report that was shown between two places of the log.
-    pub(super) fn first(&self, after: u64, before: u64) -> Option<(u64, Ephemeral)> {
+    pub(super) fn first(&self, after: u64, before: u64) -> Option<(u64, Option<RunId>, Ephemeral)> {
         self.0
             .iter()
             .filter_map(|latest| Some((latest.shown?.1, latest)))
@@ -83,7 +90,7 @@ impl Reports {
                     update: Arc::clone(&latest.update),
                     progress: latest.progress.clone(),
                 };
-                (sequence, ephemeral)
+                (sequence, latest.run_id, ephemeral)
             })
     }
 }

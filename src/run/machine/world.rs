@@ -58,6 +58,7 @@ impl World {
     pub(super) fn attached_tool(&self, binding: usize) -> Option<&Arc<ToolSpec>> {
         match &self.binding(binding)?.target {
             ToolTarget::Attached(spec) => Some(spec),
+            ToolTarget::Subagent(subagent) => Some(&subagent.tool),
             ToolTarget::Hosted(_) | ToolTarget::Mcp(_) => None,
         }
     }
@@ -73,7 +74,10 @@ impl World {
                 ),
             )
             .with("server", &mcp.server),
-            target @ (Some(ToolTarget::Attached(_) | ToolTarget::Hosted(_)) | None) => {
+            target @ (Some(
+                ToolTarget::Attached(_) | ToolTarget::Hosted(_) | ToolTarget::Subagent(_),
+            )
+            | None) => {
                 let name = target.and_then(ToolTarget::name);
                 let name = name.map_or("", ToolName::as_str);
                 let why = format!("no host has registered the tool {name} in time");
@@ -120,7 +124,7 @@ impl World {
                 server: Arc::clone(&mcp.server),
                 prefix: mcp.prefix.clone(),
             },
-            Some(ToolTarget::Attached(_)) | None => Route::Attached,
+            Some(ToolTarget::Attached(_) | ToolTarget::Subagent(_)) | None => Route::Attached,
         };
         Assignment {
             delivery,

@@ -16,7 +16,7 @@ use crate::{
         id::{MessageId, RunId},
         model::Usage,
         principal::{Principal, Scope, Tenant},
-        run::{Run, RunSpec, RunState},
+        run::{Agent, Run, RunSpec, RunState},
         time::Timestamp,
         tool::ToolTarget,
         trace::Trace,
@@ -198,7 +198,7 @@ impl Launch {
         let messages = history.messages();
         let calls = history.running_calls();
         let store = Arc::clone(store);
-        let log = Log::restored(store, &self.watches, run.seen_at(head), calls);
+        let log = Log::restored(store, &self.watches, run.seen_at(head), (Vec::new(), calls));
         let start = Start {
             // What may have been shown of a message is withdrawn under its number.
             messages: messages + u64::from(!history.is_calling()),
@@ -244,7 +244,11 @@ impl Launch {
 /// A tool's name that is not of the caller's own stream is used only with permission. Which tools an MCP
 /// server has is not known as yet: the run remembers what its creator may use.
 pub(super) fn may_use_tools(principal: &Principal, spec: &mut RunSpec) -> Result<(), Fault> {
-    for binding in &mut spec.agent.tools {
+    may_be(principal, &mut spec.agent)
+}
+
+fn may_be(principal: &Principal, agent: &mut Agent) -> Result<(), Fault> {
+    for binding in &mut agent.tools {
         match &mut binding.target {
             ToolTarget::Hosted(hosted) => may_use(principal, hosted.name.as_str())?,
             ToolTarget::Mcp(mcp) => {
@@ -255,6 +259,9 @@ pub(super) fn may_use_tools(principal: &Principal, spec: &mut RunSpec) -> Result
                     may_use(principal, &format!("{}{tool}", mcp.scope))?;
                 }
                 mcp.usable.clone_from(&principal.use_tools);
+            }
+            ToolTarget::Subagent(subagent) => {
+                may_be(principal, &mut Arc::make_mut(subagent).agent)?;
             }
             ToolTarget::Attached(_) => {}
         }
@@ -321,5 +328,6 @@ pub(super) fn first_state(
         model: spec.agent.model.clone(),
         cancel_reason: String::new(),
         trace: trace.map(Arc::new),
+        parent: None,
     }
 }

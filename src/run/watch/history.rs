@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Seen, Snapshot, Source};
+use super::{ChildSnapshot, Seen, Snapshot, Source};
 use crate::domain::{
     event::{Event, Fact, ToolCallUpdate},
     fault::Fault,
@@ -20,10 +20,11 @@ impl Source {
             return Ok(log.snapshot());
         }
         let run = self.run(run_id).await?;
-        let mut calls = Vec::new();
+        let (mut calls, mut children) = (Vec::new(), Vec::new());
         if !run.state.is_terminal() {
             self.fold(run_id, run.last_sequence, |event| {
                 note_call(&mut calls, event);
+                note_child(&mut children, event);
             })
             .await?;
         }
@@ -32,6 +33,7 @@ impl Source {
             run,
             partial: None,
             calls,
+            children,
         };
         Ok((sequence, Arc::new(snapshot)))
     }
@@ -39,11 +41,8 @@ impl Source {
     /// The states that a run has had, up to an event.
     pub(super) async fn states(&self, run_id: RunId, upto: u64) -> Result<Vec<RunState>, Fault> {
         let mut states = Vec::new();
-        self.fold(run_id, upto, |event| match &event.fact {
-            Fact::RunUpdated(run) => states.push(run.state),
-            Fact::MessageCompleted(_)
-            | Fact::MessageDiscarded { .. }
-            | Fact::ToolCallUpdated(_) => {}
+        self.fold(run_id, upto, |event| {
+            states.extend(event.root().map(|run| run.state));
         })
         .await?;
         Ok(states)
@@ -75,6 +74,23 @@ impl Source {
                 Some(_) | None => return Ok(()),
             }
         }
+    }
+}
+
+fn note_child(children: &mut Vec<ChildSnapshot>, event: &Event) {
+    let Some(run) = event.child() else {
+        return;
+    };
+    let known = children.iter().position(|child| child.run.id == run.id);
+    if run.state.is_terminal() {
+        children.retain(|child| child.run.id != run.id);
+    } else if let Some(child) = known.and_then(|at| children.get_mut(at)) {
+        child.run = Arc::clone(run);
+    } else {
+        children.push(ChildSnapshot {
+            run: Arc::clone(run),
+            partial: None,
+        });
     }
 }
 

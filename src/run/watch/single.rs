@@ -6,11 +6,7 @@ use tokio::time::sleep_until;
 
 use super::{Batch, Detail, From, Interest, Seen, Source, history};
 use crate::{
-    domain::{
-        event::{Event, Fact},
-        fault::Fault,
-        id::RunId,
-    },
+    domain::{event::Event, fault::Fault, id::RunId},
     run::log::{Collected, Log},
 };
 
@@ -189,10 +185,5 @@ impl fmt::Debug for Watch {
 }
 
 fn is_last(event: &Event) -> bool {
-    match &event.fact {
-        Fact::RunUpdated(run) => run.state.is_terminal(),
-        Fact::MessageCompleted(_) | Fact::MessageDiscarded { .. } | Fact::ToolCallUpdated(_) => {
-            false
-        }
-    }
+    event.root().is_some_and(|run| run.state.is_terminal())
 }

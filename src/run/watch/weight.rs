@@ -1,7 +1,7 @@
 //! How much room things take, roughly: for batches and for what is kept in memory. An estimate of the
 //! encoded size, made without encoding.
 
-use super::Snapshot;
+use super::{ChildSnapshot, Snapshot};
 use crate::domain::{
     completion::{Delta, Grown},
     event::{Ephemeral, Event, Fact, Progress, ToolCallUpdate},
@@ -39,7 +39,13 @@ pub(crate) fn of_snapshot(snapshot: &Snapshot) -> usize {
     FRAME
         + of_run(&snapshot.run)
         + partial.map_or(0, |(_, deltas)| deltas.iter().map(of_delta).sum())
+        + snapshot.children.iter().map(of_child).sum::<usize>()
         + snapshot.calls.iter().map(|c| of_update(c)).sum::<usize>()
+}
+
+fn of_child(child: &ChildSnapshot) -> usize {
+    let partial = child.partial.as_ref();
+    of_run(&child.run) + partial.map_or(0, |(_, deltas)| deltas.iter().map(of_delta).sum())
 }
 
 /// A message's weight.

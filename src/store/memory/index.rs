@@ -1,7 +1,7 @@
 //! What finds the runs of a tenant, and what says which of them are to be dropped.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map},
+    collections::{BTreeMap, HashMap, VecDeque, hash_map},
     time::Duration,
 };
 
@@ -24,6 +24,8 @@ pub(super) struct Index {
     pub(super) requests: HashMap<RequestId, Request>,
     pub(super) requests_by_age: VecDeque<(Timestamp, RequestId)>,
     pub(super) calls: HashMap<CallId, RunId>,
+    /// Which root's log has a subagent's run.
+    pub(super) children: BTreeMap<RunId, RunId>,
     /// In the order in which they ended.
     finished: VecDeque<Finished>,
     finished_weight: usize,

@@ -46,6 +46,8 @@ struct Kept {
 struct RunLog {
     /// The newest state.
     run: Arc<Run>,
+    /// That of each subagent's run.
+    children: BTreeMap<RunId, Arc<Run>>,
     /// Each event with its position in the feed.
     events: Vec<(u64, Arc<Event>)>,
     /// Bytes, by estimate.
@@ -114,6 +116,7 @@ impl Shelf {
         let run = new.run.seen_at(1);
         let first = Arc::new(Event {
             sequence: 1,
+            run_id: None,
             time: run.create_time,
             fact: Fact::RunUpdated(Arc::clone(&run)),
         });
@@ -125,6 +128,7 @@ impl Shelf {
             request: new.request.map(|(id, _)| id),
             log: Lock::new(RunLog {
                 run,
+                children: BTreeMap::new(),
                 events: Vec::new(),
                 weight,
             }),
@@ -152,21 +156,29 @@ impl Shelf {
         if found != expected {
             return Err(StoreError::Conflict { expected, found });
         }
+        let mut children = Vec::new();
         let was_finished = log.run.state.is_terminal();
         for event in &events {
             log.weight += weight::of_event(event);
-            if let Fact::RunUpdated(run) = &event.fact {
+            if let Some(run) = event.root() {
                 log.run = Arc::clone(run);
+            }
+            if let Some(run) = event.child() {
+                children.push(run.id);
+                log.children.insert(run.id, Arc::clone(run));
             }
         }
         let placed = self.feed.lock().push(run_id, events);
         log.events.extend(placed);
         let finished = (log.run.state.is_terminal() && !was_finished).then_some(log.weight);
         drop(log);
-        if calls.is_empty() && finished.is_none() {
+        if calls.is_empty() && children.is_empty() && finished.is_none() {
             return Ok(());
         }
         let mut index = self.index.lock();
+        index
+            .children
+            .extend(children.into_iter().map(|id| (id, run_id)));
         index.calls.extend(calls.into_iter().map(|id| (id, run_id)));
         if let Some(weight) = finished {
             index.finish(Finished {
@@ -198,6 +210,15 @@ impl Shelf {
         Ok((run, Arc::clone(&kept.spec)))
     }
 
+    /// The newest state of a subagent's run.
+    pub(super) fn child(&self, run_id: RunId) -> Result<Arc<Run>, StoreError> {
+        let root_id = self.index.lock().children.get(&run_id).copied();
+        let kept = self.kept(root_id.ok_or(StoreError::NotFound)?)?;
+        let log = kept.log.lock();
+        let child = log.children.get(&run_id).ok_or(StoreError::NotFound)?;
+        Ok(child.seen_at(log.head()))
+    }
+
     pub(super) fn list(
         &self,
         filter: &RunFilter,
@@ -207,32 +228,46 @@ impl Shelf {
         let mut found = Vec::new();
         let mut before = before;
         loop {
-            let page = self.page(before);
+            let page = self.page(before, filter.include_subagents);
             let Some((last, _)) = page.last() else {
                 return found;
             };
             before = Some(*last);
-            for (_, kept) in page {
+            for (id, kept) in page {
                 if found.len() >= limit {
                     return found;
                 }
                 let log = kept.log.lock();
-                if filter.matches(&log.run) {
-                    found.push(log.newest());
+                let run = log.children.get(&id).unwrap_or(&log.run);
+                if filter.matches(run) {
+                    found.push(run.seen_at(log.head()));
                 }
             }
         }
     }
 
     /// The next runs, newest first.
-    fn page(&self, before: Option<RunId>) -> Vec<(RunId, Arc<Kept>)> {
-        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+    fn page(&self, before: Option<RunId>, with_children: bool) -> Vec<(RunId, Arc<Kept>)> {
+        let end = (
+            Bound::Unbounded,
+            before.map_or(Bound::Unbounded, Bound::Excluded),
+        );
+        let mut children = Vec::new();
+        if with_children {
+            let index = self.index.lock();
+            let newest = index.children.range(end).rev().take(PAGE);
+            children.extend(newest.map(|(id, root_id)| (*id, *root_id)));
+        }
         let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
-        runs.range((Bound::Unbounded, end))
-            .rev()
-            .take(PAGE)
-            .map(|(id, kept)| (*id, Arc::clone(kept)))
-            .collect()
+        let roots = runs.range(end).rev().take(PAGE);
+        let mut page: Vec<_> = roots.map(|(id, kept)| (*id, Arc::clone(kept))).collect();
+        if !children.is_empty() {
+            let kept = |(id, root): (RunId, RunId)| Some((id, Arc::clone(runs.get(&root)?)));
+            page.extend(children.into_iter().filter_map(kept));
+            page.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+            page.truncate(PAGE);
+        }
+        page
     }
 
     pub(super) fn feed(&self, after: u64, limit: usize) -> Vec<FeedEntry> {
@@ -300,6 +335,9 @@ impl Shelf {
                 for call_id in calls_of(event) {
                     index.calls.remove(&call_id);
                 }
+            }
+            for child in log.children.keys() {
+                index.children.remove(child);
             }
             if let Some(request_id) = &kept.request {
                 index.forget_request_of(request_id, run_id);

@@ -223,6 +223,12 @@ impl Ledger {
                 params![known.key, position],
             )?;
         }
+        if let Some(child) = row.child {
+            self.execute(
+                "INSERT OR REPLACE INTO child VALUES (?1, ?2, ?3, ?4)",
+                params![known.tenant, child.to_bytes(), known.key, position],
+            )?;
+        }
         Ok(())
     }
 

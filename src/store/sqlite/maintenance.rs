@@ -9,12 +9,7 @@ use super::{
     schema::{migrate, unsigned},
 };
 use crate::{
-    domain::{
-        event::{Event, Fact},
-        id::RunId,
-        run::RunSpec,
-        time::Timestamp,
-    },
+    domain::{event::Event, id::RunId, run::RunSpec, time::Timestamp},
     run::port::StoreError,
 };
 
@@ -174,7 +169,7 @@ fn check_run(
         if state.is_some_and(|ended| ended) {
             problems.push(format!("event {sequence} comes after the end"));
         }
-        if let Fact::RunUpdated(run) = &event.fact {
+        if let Some(run) = event.root() {
             state = Some(run.state.is_terminal());
         }
     }

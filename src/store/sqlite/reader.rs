@@ -157,6 +157,21 @@ impl Reading<'_> {
         Ok((run, Arc::new(spec?.read::<RunSpec>()?)))
     }
 
+    /// The newest state of a subagent's run.
+    pub(super) fn child(&self, tenant: &Tenant, run_id: RunId) -> Result<Arc<Run>, StoreError> {
+        let found = self.all(
+            "SELECT event.encoding, event.body,
+                    (SELECT max(sequence) FROM event WHERE run = child.run)
+             FROM child JOIN tenant ON tenant.key = child.tenant
+                 JOIN event ON event.position = child.newest
+             WHERE tenant.name = ?1 AND child.id = ?2",
+            params![tenant.as_str(), run_id.to_bytes()],
+            |row| Ok((body(row, 0), row.get::<_, i64>(2)?)),
+        )?;
+        let (newest, head) = found.into_iter().next().ok_or(StoreError::NotFound)?;
+        newest?.run(unsigned(head))
+    }
+
     pub(super) fn list(
         &self,
         tenant: &Tenant,
@@ -169,7 +184,16 @@ impl Reading<'_> {
         };
         let live_only =
             !filter.states.is_empty() && !filter.states.iter().any(|state| state.is_terminal());
-        let sql = if live_only {
+        let sql = if filter.include_subagents {
+            "WITH any_run (id, newest, run) AS (
+                 SELECT id, newest, key FROM run WHERE tenant = ?1 AND id < ?2
+                 UNION ALL SELECT id, newest, run FROM child WHERE tenant = ?1 AND id < ?2
+             )
+             SELECT any_run.id, event.encoding, event.body,
+                    (SELECT max(sequence) FROM event WHERE run = any_run.run)
+             FROM any_run JOIN event ON event.position = any_run.newest
+             ORDER BY any_run.id DESC LIMIT ?3"
+        } else if live_only {
             "SELECT run.id, event.encoding, event.body,
                     (SELECT max(sequence) FROM event WHERE run = run.key)
              FROM run INDEXED BY run_that_lives JOIN event ON event.position = run.newest

@@ -48,6 +48,8 @@ pub(super) struct Row {
     pub(super) body: Vec<u8>,
     /// Whether it says how the run stands, and if so, whether the run has ended.
     pub(super) state: Option<Ended>,
+    /// The run of a subagent that it says the state of.
+    pub(super) child: Option<RunId>,
 }
 
 /// Whether a state is a run's last.
@@ -59,17 +61,18 @@ pub(super) enum Ended {
 
 impl Row {
     fn encode(event: &Event) -> Result<Self, StoreError> {
-        let state = match &event.fact {
-            Fact::RunUpdated(run) if run.state.is_terminal() => Some(Ended::Yes),
-            Fact::RunUpdated(_) => Some(Ended::No),
-            Fact::MessageCompleted(_)
-            | Fact::MessageDiscarded { .. }
-            | Fact::ToolCallUpdated(_) => None,
-        };
+        let state = event.root().map(|run| {
+            if run.state.is_terminal() {
+                Ended::Yes
+            } else {
+                Ended::No
+            }
+        });
         Ok(Self {
             sequence: event.sequence,
             body: encode(event)?,
             state,
+            child: event.child().map(|run| run.id),
         })
     }
 }
@@ -121,6 +124,7 @@ impl NewRun {
             (run.tenant.clone(), run.id, run.create_time);
         let first = Event {
             sequence: 1,
+            run_id: None,
             time,
             fact: Fact::RunUpdated(run),
         };

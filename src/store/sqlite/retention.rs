@@ -148,6 +148,7 @@ impl Ledger {
             "DELETE FROM event WHERE run = ?1",
             "DELETE FROM spec WHERE run = ?1",
             "DELETE FROM call WHERE run = ?1",
+            "DELETE FROM child WHERE run = ?1",
             "DELETE FROM run WHERE key = ?1",
         ] {
             self.execute(table, [run.key])?;

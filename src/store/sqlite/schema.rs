@@ -12,7 +12,8 @@ use crate::domain::time::Timestamp;
 const APPLICATION_ID: i32 = 0x5255_4e57;
 
 /// Each brings the schema to the version that is its place here, from 1.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     -- What there is one of: `position`, which no event has had before.
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
@@ -75,7 +76,19 @@ const MIGRATIONS: &[&str] = &["
         head BLOB NOT NULL,
         PRIMARY KEY (tenant, id)
     ) WITHOUT ROWID;
-"];
+",
+    "
+    -- Runs of subagents: `run` has their events in its log, `newest` is as in `run`.
+    CREATE TABLE child (
+        tenant INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        run INTEGER NOT NULL,
+        newest INTEGER NOT NULL,
+        PRIMARY KEY (tenant, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX child_of_run ON child (run);
+",
+];
 
 /// Brings the schema to the newest version.
 pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), OpenError> {

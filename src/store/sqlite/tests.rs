@@ -36,6 +36,7 @@ fn open(folder: &TempDir) -> Result<Sqlite, OpenError> {
 async fn append(store: &Sqlite, number: u128, expected: u64, fact: Fact) -> Result<(), StoreError> {
     let event = Event {
         sequence: expected + 1,
+        run_id: None,
         time: Timestamp::from_millis(expected),
         fact,
     };
@@ -397,6 +398,7 @@ fn everything() -> Vec<Event> {
         .zip(facts)
         .map(|(sequence, fact)| Event {
             sequence,
+            run_id: None,
             time: Timestamp::from_millis(1_700_000_000_000 + sequence),
             fact,
         })

@@ -32,6 +32,7 @@ impl<S: Clone, I: Clone> Book<S, I> {
             .filter_map(|(binding, bound)| {
                 let spec = match &bound.target {
                     ToolTarget::Attached(spec) => Some(Arc::clone(spec)),
+                    ToolTarget::Subagent(subagent) => Some(Arc::clone(&subagent.tool)),
                     ToolTarget::Hosted(wanted) => hosted.and_then(|h| self.look_up(h, wanted)),
                     // Others know these.
                     ToolTarget::Mcp(_) => return None,

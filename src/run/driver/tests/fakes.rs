@@ -248,6 +248,10 @@ impl Tools for FakeTools {
                         binding,
                     })
                 }
+                ToolTarget::Subagent(subagent) => Ok(Offer {
+                    spec: Arc::clone(&subagent.tool),
+                    binding,
+                }),
                 ToolTarget::Attached(_) | ToolTarget::Hosted(_) | ToolTarget::Mcp(_) => {
                     Err(binding)
                 }
@@ -369,6 +373,7 @@ impl FakeStore {
         }
         let first = Event {
             sequence: 1,
+            run_id: None,
             time: new.run.create_time,
             fact: Fact::RunUpdated(Arc::clone(&new.run)),
         };
@@ -410,7 +415,7 @@ impl Store for FakeStore {
             self.appends.lock().push(events.len());
             self.of(&tenant, run_id, |kept| {
                 for event in &events {
-                    if let Fact::RunUpdated(run) = &event.fact {
+                    if let Some(run) = event.root() {
                         kept.run = Arc::clone(run);
                     }
                 }

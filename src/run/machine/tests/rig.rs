@@ -77,6 +77,7 @@ pub(super) fn spec() -> RunSpec {
             max_tool_calls: 20,
             max_tokens: 10_000,
             max_parallel_tool_calls: 8,
+            max_depth: 4,
             timeout: Duration::from_secs(3_600),
         },
         labels: BTreeMap::new(),
@@ -116,6 +117,7 @@ pub(super) fn newborn(spec: &RunSpec, now: Timestamp) -> Run {
         model: spec.agent.model.clone(),
         cancel_reason: String::new(),
         trace: None,
+        parent: None,
     }
 }
 
@@ -232,7 +234,7 @@ impl Rig {
                     spec: Arc::clone(spec),
                     binding,
                 }),
-                ToolTarget::Hosted(_) | ToolTarget::Mcp(_) => None,
+                ToolTarget::Subagent(_) | ToolTarget::Hosted(_) | ToolTarget::Mcp(_) => None,
             })
             .collect()
     }

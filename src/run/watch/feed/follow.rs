@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Feed;
 use crate::{
     domain::{
-        event::{Event, Fact},
+        event::Event,
         fault::{Fault, Reason},
         id::RunId,
         run::{Run, RunState},
@@ -272,14 +272,9 @@ fn push_all(batch: &mut Batch, seen: Vec<Seen>, cursor: &mut u64) -> bool {
     true
 }
 
-/// The run, if the event is a new state of it.
+/// The run whose log it is, if the event is a new state of it.
 fn updated(event: &Event) -> Option<&Run> {
-    match &event.fact {
-        Fact::RunUpdated(run) => Some(run),
-        Fact::MessageCompleted(_) | Fact::MessageDiscarded { .. } | Fact::ToolCallUpdated(_) => {
-            None
-        }
-    }
+    event.root().map(|run| &**run)
 }
 
 fn is_last(event: &Event) -> bool {

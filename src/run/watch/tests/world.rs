@@ -155,7 +155,7 @@ impl Live {
     pub(super) fn says(&self, message: &str, part_index: u32, text: &str) {
         let grown = Grown::Text(text.to_owned());
         self.log
-            .delta(&message_id(message), Delta { part_index, grown });
+            .delta(None, &message_id(message), Delta { part_index, grown });
     }
 
     pub(super) fn reports(&self, call: &str, progress: f64) {
@@ -166,7 +166,7 @@ impl Live {
             parts: Vec::new(),
         };
         let update = update(call, crate::domain::event::CallState::Running);
-        self.log.progress(update, progress);
+        self.log.progress(None, update, progress);
     }
 }
 
@@ -251,6 +251,7 @@ fn word(seen: &Seen) -> String {
         Seen::Ephemeral {
             sequence,
             ephemeral,
+            ..
         } => match ephemeral {
             Ephemeral::MessageDelta { message_id, deltas } => {
                 format!("~{sequence} {message_id}{}", delta_words(deltas))

@@ -102,6 +102,7 @@ class ToolBinding(google.protobuf.message.Message):
 
     ATTACHED_FIELD_NUMBER: builtins.int
     HOSTED_FIELD_NUMBER: builtins.int
+    SUBAGENT_FIELD_NUMBER: builtins.int
     TIMEOUT_FIELD_NUMBER: builtins.int
     ACCEPT_TIMEOUT_FIELD_NUMBER: builtins.int
     PROGRESS_TIMEOUT_FIELD_NUMBER: builtins.int
@@ -112,6 +113,10 @@ class ToolBinding(google.protobuf.message.Message):
     @property
     def hosted(self) -> Global___HostedTool:
         """On any host that has registered it with HostTools."""
+
+    @property
+    def subagent(self) -> Global___Subagent:
+        """As a run of its own, a child of the run that calls it."""
 
     @property
     def timeout(self) -> google.protobuf.duration_pb2.Duration:
@@ -132,13 +137,14 @@ class ToolBinding(google.protobuf.message.Message):
         *,
         attached: runwire.v1.generation_pb2.Tool | None = ...,
         hosted: Global___HostedTool | None = ...,
+        subagent: Global___Subagent | None = ...,
         timeout: google.protobuf.duration_pb2.Duration | None = ...,
         accept_timeout: google.protobuf.duration_pb2.Duration | None = ...,
         progress_timeout: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["accept_timeout", b"accept_timeout", "attached", b"attached", "binding", b"binding", "hosted", b"hosted", "progress_timeout", b"progress_timeout", "timeout", b"timeout"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accept_timeout", b"accept_timeout", "attached", b"attached", "binding", b"binding", "hosted", b"hosted", "progress_timeout", b"progress_timeout", "timeout", b"timeout"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["binding", b"binding"]) -> typing.Literal["attached", "hosted"] | None: ...
+    def HasField(self, field_name: typing.Literal["accept_timeout", b"accept_timeout", "attached", b"attached", "binding", b"binding", "hosted", b"hosted", "progress_timeout", b"progress_timeout", "subagent", b"subagent", "timeout", b"timeout"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["accept_timeout", b"accept_timeout", "attached", b"attached", "binding", b"binding", "hosted", b"hosted", "progress_timeout", b"progress_timeout", "subagent", b"subagent", "timeout", b"timeout"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["binding", b"binding"]) -> typing.Literal["attached", "hosted", "subagent"] | None: ...
 
 Global___ToolBinding: typing_extensions.TypeAlias = ToolBinding
 
@@ -197,8 +203,42 @@ class HostedTool(google.protobuf.message.Message):
 Global___HostedTool: typing_extensions.TypeAlias = HostedTool
 
 @typing.final
+class Subagent(google.protobuf.message.Message):
+    """Subagent makes another agent callable as a tool. Each call is a run of its own in the caller's tree: its
+    events are in the caller's log, its tokens and calls count against the caller's limits, and it ends with
+    the caller. Calls of one turn run in parallel.
+
+    The child is asked what the arguments say: a lone string is its input as it stands, anything else as JSON
+    text. Its final text is the tool's result. A child that fails is an error result, and the caller goes on,
+    unless what the child has used up is a limit of the whole tree: that ends the tree.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: builtins.int
+    AGENT_FIELD_NUMBER: builtins.int
+    @property
+    def tool(self) -> runwire.v1.generation_pb2.Tool:
+        """Required. How the caller's model sees it. The input schema is the child's input."""
+
+    @property
+    def agent(self) -> Global___Agent:
+        """Required. The child. Its attached tools run on the AttachRun stream of the root."""
+
+    def __init__(
+        self,
+        *,
+        tool: runwire.v1.generation_pb2.Tool | None = ...,
+        agent: Global___Agent | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["agent", b"agent", "tool", b"tool"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent", "tool", b"tool"]) -> None: ...
+
+Global___Subagent: typing_extensions.TypeAlias = Subagent
+
+@typing.final
 class RunLimits(google.protobuf.message.Message):
-    """RunLimits bound a run. Unset ones are the server's, which also caps the others."""
+    """RunLimits bound a run and its descendants together. Unset ones are the server's, which also caps the others."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -206,6 +246,7 @@ class RunLimits(google.protobuf.message.Message):
     MAX_TOOL_CALLS_FIELD_NUMBER: builtins.int
     MAX_TOKENS_FIELD_NUMBER: builtins.int
     MAX_PARALLEL_TOOL_CALLS_FIELD_NUMBER: builtins.int
+    MAX_DEPTH_FIELD_NUMBER: builtins.int
     TIMEOUT_FIELD_NUMBER: builtins.int
     max_turns: builtins.int
     """Most model turns."""
@@ -215,6 +256,8 @@ class RunLimits(google.protobuf.message.Message):
     """Most tokens, input and output."""
     max_parallel_tool_calls: builtins.int
     """Most calls in flight."""
+    max_depth: builtins.int
+    """Deepest nesting of subagents. Default 4."""
     @property
     def timeout(self) -> google.protobuf.duration_pb2.Duration:
         """Wall-clock time. The deadline of the RPC that creates a run does not bound the run; this does."""
@@ -226,10 +269,13 @@ class RunLimits(google.protobuf.message.Message):
         max_tool_calls: builtins.int | None = ...,
         max_tokens: builtins.int | None = ...,
         max_parallel_tool_calls: builtins.int | None = ...,
+        max_depth: builtins.int | None = ...,
         timeout: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_max_parallel_tool_calls", b"_max_parallel_tool_calls", "_max_tokens", b"_max_tokens", "_max_tool_calls", b"_max_tool_calls", "_max_turns", b"_max_turns", "max_parallel_tool_calls", b"max_parallel_tool_calls", "max_tokens", b"max_tokens", "max_tool_calls", b"max_tool_calls", "max_turns", b"max_turns", "timeout", b"timeout"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_max_parallel_tool_calls", b"_max_parallel_tool_calls", "_max_tokens", b"_max_tokens", "_max_tool_calls", b"_max_tool_calls", "_max_turns", b"_max_turns", "max_parallel_tool_calls", b"max_parallel_tool_calls", "max_tokens", b"max_tokens", "max_tool_calls", b"max_tool_calls", "max_turns", b"max_turns", "timeout", b"timeout"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_max_depth", b"_max_depth", "_max_parallel_tool_calls", b"_max_parallel_tool_calls", "_max_tokens", b"_max_tokens", "_max_tool_calls", b"_max_tool_calls", "_max_turns", b"_max_turns", "max_depth", b"max_depth", "max_parallel_tool_calls", b"max_parallel_tool_calls", "max_tokens", b"max_tokens", "max_tool_calls", b"max_tool_calls", "max_turns", b"max_turns", "timeout", b"timeout"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_max_depth", b"_max_depth", "_max_parallel_tool_calls", b"_max_parallel_tool_calls", "_max_tokens", b"_max_tokens", "_max_tool_calls", b"_max_tool_calls", "_max_turns", b"_max_turns", "max_depth", b"max_depth", "max_parallel_tool_calls", b"max_parallel_tool_calls", "max_tokens", b"max_tokens", "max_tool_calls", b"max_tool_calls", "max_turns", b"max_turns", "timeout", b"timeout"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_depth", b"_max_depth"]) -> typing.Literal["max_depth"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_max_parallel_tool_calls", b"_max_parallel_tool_calls"]) -> typing.Literal["max_parallel_tool_calls"] | None: ...
     @typing.overload
@@ -376,6 +422,9 @@ class Run(google.protobuf.message.Message):
         def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
     ID_FIELD_NUMBER: builtins.int
+    ROOT_RUN_ID_FIELD_NUMBER: builtins.int
+    PARENT_RUN_ID_FIELD_NUMBER: builtins.int
+    PARENT_CALL_ID_FIELD_NUMBER: builtins.int
     AGENT_NAME_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
@@ -394,6 +443,12 @@ class Run(google.protobuf.message.Message):
     FINISH_REASON_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The id."""
+    root_run_id: builtins.str
+    """The top of the tree of subagents; itself for a top run. The tree shares one event log."""
+    parent_run_id: builtins.str
+    """The caller, for a subagent."""
+    parent_call_id: builtins.str
+    """The caller's tool call, for a subagent."""
     agent_name: builtins.str
     """The agent's name."""
     state: Global___Run.State.ValueType
@@ -401,7 +456,7 @@ class Run(google.protobuf.message.Message):
     turn_count: builtins.int
     """Model turns so far."""
     last_sequence: builtins.int
-    """The newest event of its log. Watch from here to see only what is new."""
+    """The newest event of the tree's log. Watch from here to see only what is new."""
     model: builtins.str
     """The model that answers now; changes with a fallback."""
     creator: builtins.str
@@ -422,7 +477,7 @@ class Run(google.protobuf.message.Message):
 
     @property
     def usage(self) -> runwire.v1.message_pb2.Usage:
-        """Tokens so far."""
+        """Tokens of the run and its descendants."""
 
     @property
     def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
@@ -442,12 +497,15 @@ class Run(google.protobuf.message.Message):
 
     @property
     def usage_by_model(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, runwire.v1.message_pb2.Usage]:
-        """Tokens so far, by model."""
+        """Tokens by model, of it and its descendants."""
 
     def __init__(
         self,
         *,
         id: builtins.str = ...,
+        root_run_id: builtins.str = ...,
+        parent_run_id: builtins.str = ...,
+        parent_call_id: builtins.str = ...,
         agent_name: builtins.str = ...,
         state: Global___Run.State.ValueType = ...,
         error: runwire.v1.message_pb2.Error | None = ...,
@@ -466,19 +524,20 @@ class Run(google.protobuf.message.Message):
         finish_reason: runwire.v1.message_pb2.FinishReason.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "output", b"output", "start_time", b"start_time", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_name", b"agent_name", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator", b"creator", "end_time", b"end_time", "error", b"error", "finish_reason", b"finish_reason", "id", b"id", "labels", b"labels", "last_sequence", b"last_sequence", "model", b"model", "output", b"output", "start_time", b"start_time", "state", b"state", "turn_count", b"turn_count", "usage", b"usage", "usage_by_model", b"usage_by_model"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_name", b"agent_name", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator", b"creator", "end_time", b"end_time", "error", b"error", "finish_reason", b"finish_reason", "id", b"id", "labels", b"labels", "last_sequence", b"last_sequence", "model", b"model", "output", b"output", "parent_call_id", b"parent_call_id", "parent_run_id", b"parent_run_id", "root_run_id", b"root_run_id", "start_time", b"start_time", "state", b"state", "turn_count", b"turn_count", "usage", b"usage", "usage_by_model", b"usage_by_model"]) -> None: ...
 
 Global___Run: typing_extensions.TypeAlias = Run
 
 @typing.final
 class RunEvent(google.protobuf.message.Message):
-    """RunEvent is one entry of a run's event log. Events are facts: replaying them does nothing but
+    """RunEvent is one entry of a tree's event log. Events are facts: replaying them does nothing but
     rebuild state. Commands to hosts are never events.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: builtins.int
+    RUN_ID_FIELD_NUMBER: builtins.int
     EVENT_TIME_FIELD_NUMBER: builtins.int
     SNAPSHOT_FIELD_NUMBER: builtins.int
     RUN_UPDATED_FIELD_NUMBER: builtins.int
@@ -488,9 +547,11 @@ class RunEvent(google.protobuf.message.Message):
     TOOL_CALL_UPDATED_FIELD_NUMBER: builtins.int
     HEARTBEAT_FIELD_NUMBER: builtins.int
     sequence: builtins.int
-    """Position in the run's log. Strictly increasing, with gaps: merged or dropped deltas leave
+    """Position in the log of the root run. Strictly increasing, with gaps: merged or dropped deltas leave
     holes. Resume with the last one applied.
     """
+    run_id: builtins.str
+    """The run of the tree that it concerns; empty means the root (most events, so most cost nothing)."""
     @property
     def event_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When. Unset on ephemeral events."""
@@ -529,6 +590,7 @@ class RunEvent(google.protobuf.message.Message):
         self,
         *,
         sequence: builtins.int = ...,
+        run_id: builtins.str = ...,
         event_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         snapshot: Global___RunSnapshot | None = ...,
         run_updated: Global___Run | None = ...,
@@ -539,14 +601,14 @@ class RunEvent(google.protobuf.message.Message):
         heartbeat: Global___Heartbeat | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["event", b"event", "event_time", b"event_time", "heartbeat", b"heartbeat", "message_completed", b"message_completed", "message_delta", b"message_delta", "message_discarded", b"message_discarded", "run_updated", b"run_updated", "snapshot", b"snapshot", "tool_call_updated", b"tool_call_updated"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["event", b"event", "event_time", b"event_time", "heartbeat", b"heartbeat", "message_completed", b"message_completed", "message_delta", b"message_delta", "message_discarded", b"message_discarded", "run_updated", b"run_updated", "sequence", b"sequence", "snapshot", b"snapshot", "tool_call_updated", b"tool_call_updated"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["event", b"event", "event_time", b"event_time", "heartbeat", b"heartbeat", "message_completed", b"message_completed", "message_delta", b"message_delta", "message_discarded", b"message_discarded", "run_id", b"run_id", "run_updated", b"run_updated", "sequence", b"sequence", "snapshot", b"snapshot", "tool_call_updated", b"tool_call_updated"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["snapshot", "run_updated", "message_delta", "message_completed", "message_discarded", "tool_call_updated", "heartbeat"] | None: ...
 
 Global___RunEvent: typing_extensions.TypeAlias = RunEvent
 
 @typing.final
 class RunSnapshot(google.protobuf.message.Message):
-    """RunSnapshot is the whole visible state of a run."""
+    """RunSnapshot is the whole visible state of a tree."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -555,7 +617,7 @@ class RunSnapshot(google.protobuf.message.Message):
     TOOL_CALLS_FIELD_NUMBER: builtins.int
     @property
     def runs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Run]:
-        """The run, as the only element."""
+        """The root, then its live descendants."""
 
     @property
     def partial_messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RunMessage]:

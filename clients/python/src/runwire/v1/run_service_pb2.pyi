@@ -392,8 +392,11 @@ class RunFilter(google.protobuf.message.Message):
     AGENT_NAME_FIELD_NUMBER: builtins.int
     MIN_CREATE_TIME_FIELD_NUMBER: builtins.int
     MAX_CREATE_TIME_FIELD_NUMBER: builtins.int
+    INCLUDE_SUBAGENTS_FIELD_NUMBER: builtins.int
     agent_name: builtins.str
     """Of this agent."""
+    include_subagents: builtins.bool
+    """Subagents' runs too; roots only otherwise. Says nothing to WatchRuns, which shows whole trees."""
     @property
     def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[runwire.v1.run_pb2.Run.State.ValueType]:
         """In one of these states."""
@@ -418,9 +421,10 @@ class RunFilter(google.protobuf.message.Message):
         agent_name: builtins.str = ...,
         min_create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         max_create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        include_subagents: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["max_create_time", b"max_create_time", "min_create_time", b"min_create_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_name", b"agent_name", "labels", b"labels", "max_create_time", b"max_create_time", "min_create_time", b"min_create_time", "states", b"states"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_name", b"agent_name", "include_subagents", b"include_subagents", "labels", b"labels", "max_create_time", b"max_create_time", "min_create_time", b"min_create_time", "states", b"states"]) -> None: ...
 
 Global___RunFilter: typing_extensions.TypeAlias = RunFilter
 
@@ -479,7 +483,7 @@ Global___ListRunsResponse: typing_extensions.TypeAlias = ListRunsResponse
 
 @typing.final
 class WatchRunRequest(google.protobuf.message.Message):
-    """WatchRunRequest watches one run."""
+    """WatchRunRequest watches one tree."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -487,7 +491,7 @@ class WatchRunRequest(google.protobuf.message.Message):
     AFTER_SEQUENCE_FIELD_NUMBER: builtins.int
     DETAIL_FIELD_NUMBER: builtins.int
     run_id: builtins.str
-    """Required. The run."""
+    """Required. The run. A subagent's run shows only its own part of the log."""
     after_sequence: builtins.int
     """Optional. The last sequence applied. Unset: begin with a snapshot. 0: from the beginning."""
     detail: Global___EventDetail.ValueType
@@ -527,7 +531,7 @@ Global___WatchRunResponse: typing_extensions.TypeAlias = WatchRunResponse
 
 @typing.final
 class WatchRunsRequest(google.protobuf.message.Message):
-    """WatchRunsRequest watches many runs."""
+    """WatchRunsRequest watches many trees."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -565,7 +569,7 @@ Global___WatchRunsRequest: typing_extensions.TypeAlias = WatchRunsRequest
 
 @typing.final
 class WatchRunsResponse(google.protobuf.message.Message):
-    """WatchRunsResponse is a batch of events of one run."""
+    """WatchRunsResponse is a batch of events of one tree."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -573,12 +577,12 @@ class WatchRunsResponse(google.protobuf.message.Message):
     EVENTS_FIELD_NUMBER: builtins.int
     CURSOR_FIELD_NUMBER: builtins.int
     root_run_id: builtins.str
-    """The run whose log they are in."""
+    """The tree."""
     cursor: builtins.str
-    """Where this watch stands, across all its runs. Opaque."""
+    """Where this watch stands, across all its trees. Opaque."""
     @property
     def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runwire.v1.run_pb2.RunEvent]:
-        """The events, in order within the run."""
+        """The events, in order within the tree."""
 
     def __init__(
         self,

@@ -106,7 +106,7 @@ class RunServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchRun(self, request, context):
-        """WatchRun streams a run's events from a position. Ends with OK after the run's terminal event, whatever
+        """WatchRun streams a tree's events from a position. Ends with OK after the run's terminal event, whatever
         the outcome of the run. A run that has ended is replayed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -219,7 +219,7 @@ class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachR
     """ListRuns lists runs, newest first."""
 
     WatchRun: _RunServiceWatchRunType
-    """WatchRun streams a run's events from a position. Ends with OK after the run's terminal event, whatever
+    """WatchRun streams a tree's events from a position. Ends with OK after the run's terminal event, whatever
     the outcome of the run. A run that has ended is replayed.
     """
 
@@ -305,7 +305,7 @@ class RunServiceServicer(metaclass=abc.ABCMeta):
         request: runwire.v1.run_service_pb2.WatchRunRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[runwire.v1.run_service_pb2.WatchRunResponse], collections.abc.AsyncIterator[runwire.v1.run_service_pb2.WatchRunResponse]]:
-        """WatchRun streams a run's events from a position. Ends with OK after the run's terminal event, whatever
+        """WatchRun streams a tree's events from a position. Ends with OK after the run's terminal event, whatever
         the outcome of the run. A run that has ended is replayed.
         """
 

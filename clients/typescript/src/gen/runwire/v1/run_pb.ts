@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runwire/v1/run.proto.
  */
 export const file_runwire_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChRydW53aXJlL3YxL3J1bi5wcm90bxIKcnVud2lyZS52MSKrAQoFQWdlbnQSDAoEbmFtZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9mYWxsYmFja19tb2RlbHMYAyADKAkSFAoMaW5zdHJ1Y3Rpb25zGAQgASgJEiYKBXRvb2xzGAUgAygLMhcucnVud2lyZS52MS5Ub29sQmluZGluZxIuCgdvcHRpb25zGAYgASgLMh0ucnVud2lyZS52MS5HZW5lcmF0aW9uT3B0aW9ucyL8AQoLVG9vbEJpbmRpbmcSJAoIYXR0YWNoZWQYASABKAsyEC5ydW53aXJlLnYxLlRvb2xIABIoCgZob3N0ZWQYAiABKAsyFi5ydW53aXJlLnYxLkhvc3RlZFRvb2xIABIqCgd0aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDmFjY2VwdF90aW1lb3V0GAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKEHByb2dyZXNzX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCQoHYmluZGluZyLYAQoKSG9zdGVkVG9vbBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHaG9zdF9pZBgDIAEoCRI7Cgtob3N0X2xhYmVscxgEIAMoCzImLnJ1bndpcmUudjEuSG9zdGVkVG9vbC5Ib3N0TGFiZWxzRW50cnkSKgoIYWZmaW5pdHkYBSABKA4yGC5ydW53aXJlLnYxLkhvc3RBZmZpbml0eRoxCg9Ib3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASL3AQoJUnVuTGltaXRzEhYKCW1heF90dXJucxgBIAEoBUgAiAEBEhsKDm1heF90b29sX2NhbGxzGAIgASgFSAGIAQESFwoKbWF4X3Rva2VucxgDIAEoA0gCiAEBEiQKF21heF9wYXJhbGxlbF90b29sX2NhbGxzGAQgASgFSAOIAQESKgoHdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMCgpfbWF4X3R1cm5zQhEKD19tYXhfdG9vbF9jYWxsc0INCgtfbWF4X3Rva2Vuc0IaChhfbWF4X3BhcmFsbGVsX3Rvb2xfY2FsbHMi1gEKB1J1blNwZWMSIAoFYWdlbnQYASABKAsyES5ydW53aXJlLnYxLkFnZW50EiIKBWlucHV0GAIgAygLMhMucnVud2lyZS52MS5NZXNzYWdlEiUKBmxpbWl0cxgHIAEoCzIVLnJ1bndpcmUudjEuUnVuTGltaXRzEi8KBmxhYmVscxgIIAMoCzIfLnJ1bndpcmUudjEuUnVuU3BlYy5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIs0GCgNSdW4SCgoCaWQYASABKAkSEgoKYWdlbnRfbmFtZRgHIAEoCRIkCgVzdGF0ZRgIIAEoDjIVLnJ1bndpcmUudjEuUnVuLlN0YXRlEiAKBWVycm9yGAkgASgLMhEucnVud2lyZS52MS5FcnJvchIjCgZvdXRwdXQYCyABKAsyEy5ydW53aXJlLnYxLk1lc3NhZ2USIAoFdXNhZ2UYDCABKAsyES5ydW53aXJlLnYxLlVzYWdlEhIKCnR1cm5fY291bnQYDSABKAUSFQoNbGFzdF9zZXF1ZW5jZRgOIAEoAxIrCgZsYWJlbHMYDyADKAsyGy5ydW53aXJlLnYxLlJ1bi5MYWJlbHNFbnRyeRIvCgtjcmVhdGVfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0X3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBW1vZGVsGBMgASgJEg8KB2NyZWF0b3IYFCABKAkSOQoOdXNhZ2VfYnlfbW9kZWwYFyADKAsyIS5ydW53aXJlLnYxLlJ1bi5Vc2FnZUJ5TW9kZWxFbnRyeRIVCg1jYW5jZWxfcmVhc29uGBggASgJEi8KDWZpbmlzaF9yZWFzb24YGSABKA4yGC5ydW53aXJlLnYxLkZpbmlzaFJlYXNvbhotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGkYKEVVzYWdlQnlNb2RlbEVudHJ5EgsKA2tleRgBIAEoCRIgCgV2YWx1ZRgCIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2U6AjgBIpUBCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX1FVRVVFRBABEhEKDVNUQVRFX1JVTk5JTkcQAhIUChBTVEFURV9DQU5DRUxMSU5HEAQSEwoPU1RBVEVfU1VDQ0VFREVEEAUSEAoMU1RBVEVfRkFJTEVEEAYSEwoPU1RBVEVfQ0FOQ0VMTEVEEAcitQMKCFJ1bkV2ZW50EhAKCHNlcXVlbmNlGAEgASgDEi4KCmV2ZW50X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCHNuYXBzaG90GAQgASgLMhcucnVud2lyZS52MS5SdW5TbmFwc2hvdEgAEiYKC3J1bl91cGRhdGVkGAUgASgLMg8ucnVud2lyZS52MS5SdW5IABI0Cg1tZXNzYWdlX2RlbHRhGAYgASgLMhsucnVud2lyZS52MS5SdW5NZXNzYWdlRGVsdGFIABIzChFtZXNzYWdlX2NvbXBsZXRlZBgHIAEoCzIWLnJ1bndpcmUudjEuUnVuTWVzc2FnZUgAEjkKEW1lc3NhZ2VfZGlzY2FyZGVkGAggASgLMhwucnVud2lyZS52MS5NZXNzYWdlRGlzY2FyZGVkSAASNwoRdG9vbF9jYWxsX3VwZGF0ZWQYCSABKAsyGi5ydW53aXJlLnYxLlRvb2xDYWxsVXBkYXRlSAASKgoJaGVhcnRiZWF0GAsgASgLMhUucnVud2lyZS52MS5IZWFydGJlYXRIAEIHCgVldmVudCKOAQoLUnVuU25hcHNob3QSHQoEcnVucxgBIAMoCzIPLnJ1bndpcmUudjEuUnVuEjAKEHBhcnRpYWxfbWVzc2FnZXMYAiADKAsyFi5ydW53aXJlLnYxLlJ1bk1lc3NhZ2USLgoKdG9vbF9jYWxscxgDIAMoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGUi5AEKClJ1bk1lc3NhZ2USDgoGcnVuX2lkGAEgASgJEiQKB21lc3NhZ2UYAiABKAsyEy5ydW53aXJlLnYxLk1lc3NhZ2USLwoNZmluaXNoX3JlYXNvbhgDIAEoDjIYLnJ1bndpcmUudjEuRmluaXNoUmVhc29uEiAKBXVzYWdlGAQgASgLMhEucnVud2lyZS52MS5Vc2FnZRINCgVtb2RlbBgFIAEoCRIeChZwcm92aWRlcl9maW5pc2hfcmVhc29uGAYgASgJEh4KFnByb3ZpZGVyX21ldGFkYXRhX2pzb24YByABKAkiTwoPUnVuTWVzc2FnZURlbHRhEhIKCm1lc3NhZ2VfaWQYASABKAkSKAoGZGVsdGFzGAIgAygLMhgucnVud2lyZS52MS5NZXNzYWdlRGVsdGEiSAoQTWVzc2FnZURpc2NhcmRlZBISCgptZXNzYWdlX2lkGAEgASgJEiAKBWVycm9yGAIgASgLMhEucnVud2lyZS52MS5FcnJvciKAAwoOVG9vbENhbGxVcGRhdGUSIgoEY2FsbBgBIAEoCzIULnJ1bndpcmUudjEuVG9vbENhbGwSLwoFc3RhdGUYAiABKA4yIC5ydW53aXJlLnYxLlRvb2xDYWxsVXBkYXRlLlN0YXRlEg8KB2F0dGVtcHQYAyABKAUSDwoHaG9zdF9pZBgEIAEoCRIqCghwcm9ncmVzcxgFIAEoCzIYLnJ1bndpcmUudjEuVG9vbFByb2dyZXNzEiYKBnJlc3VsdBgGIAEoCzIWLnJ1bndpcmUudjEuVG9vbFJlc3VsdBIgCgVlcnJvchgHIAEoCzIRLnJ1bndpcmUudjEuRXJyb3IigAEKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEQoNU1RBVEVfUEVORElORxABEhEKDVNUQVRFX1JVTk5JTkcQAhITCg9TVEFURV9TVUNDRUVERUQQAxIQCgxTVEFURV9GQUlMRUQQBBITCg9TVEFURV9DQU5DRUxMRUQQBSJhCgxUb29sUHJvZ3Jlc3MSEAoIcHJvZ3Jlc3MYASABKAESDQoFdG90YWwYAiABKAESDwoHbWVzc2FnZRgDIAEoCRIfCgVwYXJ0cxgEIAMoCzIQLnJ1bndpcmUudjEuUGFydCILCglIZWFydGJlYXQiNgoGR29Bd2F5EiwKCXRpbWVfbGVmdBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbipbCgxIb3N0QWZmaW5pdHkSHQoZSE9TVF9BRkZJTklUWV9VTlNQRUNJRklFRBAAEhUKEUhPU1RfQUZGSU5JVFlfQU5ZEAESFQoRSE9TVF9BRkZJTklUWV9SVU4QAkI3Cg5kZXYucnVud2lyZS52MVABWiNydW53aXJlLmRldi9nby9ydW53aXJlL3YxO3J1bndpcmV2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_runwire_v1_generation, file_runwire_v1_message]);
+  fileDesc("ChRydW53aXJlL3YxL3J1bi5wcm90bxIKcnVud2lyZS52MSKrAQoFQWdlbnQSDAoEbmFtZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9mYWxsYmFja19tb2RlbHMYAyADKAkSFAoMaW5zdHJ1Y3Rpb25zGAQgASgJEiYKBXRvb2xzGAUgAygLMhcucnVud2lyZS52MS5Ub29sQmluZGluZxIuCgdvcHRpb25zGAYgASgLMh0ucnVud2lyZS52MS5HZW5lcmF0aW9uT3B0aW9ucyKmAgoLVG9vbEJpbmRpbmcSJAoIYXR0YWNoZWQYASABKAsyEC5ydW53aXJlLnYxLlRvb2xIABIoCgZob3N0ZWQYAiABKAsyFi5ydW53aXJlLnYxLkhvc3RlZFRvb2xIABIoCghzdWJhZ2VudBgDIAEoCzIULnJ1bndpcmUudjEuU3ViYWdlbnRIABIqCgd0aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDmFjY2VwdF90aW1lb3V0GAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKEHByb2dyZXNzX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCQoHYmluZGluZyLYAQoKSG9zdGVkVG9vbBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHaG9zdF9pZBgDIAEoCRI7Cgtob3N0X2xhYmVscxgEIAMoCzImLnJ1bndpcmUudjEuSG9zdGVkVG9vbC5Ib3N0TGFiZWxzRW50cnkSKgoIYWZmaW5pdHkYBSABKA4yGC5ydW53aXJlLnYxLkhvc3RBZmZpbml0eRoxCg9Ib3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJMCghTdWJhZ2VudBIeCgR0b29sGAEgASgLMhAucnVud2lyZS52MS5Ub29sEiAKBWFnZW50GAIgASgLMhEucnVud2lyZS52MS5BZ2VudCKdAgoJUnVuTGltaXRzEhYKCW1heF90dXJucxgBIAEoBUgAiAEBEhsKDm1heF90b29sX2NhbGxzGAIgASgFSAGIAQESFwoKbWF4X3Rva2VucxgDIAEoA0gCiAEBEiQKF21heF9wYXJhbGxlbF90b29sX2NhbGxzGAQgASgFSAOIAQESFgoJbWF4X2RlcHRoGAUgASgFSASIAQESKgoHdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMCgpfbWF4X3R1cm5zQhEKD19tYXhfdG9vbF9jYWxsc0INCgtfbWF4X3Rva2Vuc0IaChhfbWF4X3BhcmFsbGVsX3Rvb2xfY2FsbHNCDAoKX21heF9kZXB0aCLWAQoHUnVuU3BlYxIgCgVhZ2VudBgBIAEoCzIRLnJ1bndpcmUudjEuQWdlbnQSIgoFaW5wdXQYAiADKAsyEy5ydW53aXJlLnYxLk1lc3NhZ2USJQoGbGltaXRzGAcgASgLMhUucnVud2lyZS52MS5SdW5MaW1pdHMSLwoGbGFiZWxzGAggAygLMh8ucnVud2lyZS52MS5SdW5TcGVjLkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEikQcKA1J1bhIKCgJpZBgBIAEoCRITCgtyb290X3J1bl9pZBgEIAEoCRIVCg1wYXJlbnRfcnVuX2lkGAUgASgJEhYKDnBhcmVudF9jYWxsX2lkGAYgASgJEhIKCmFnZW50X25hbWUYByABKAkSJAoFc3RhdGUYCCABKA4yFS5ydW53aXJlLnYxLlJ1bi5TdGF0ZRIgCgVlcnJvchgJIAEoCzIRLnJ1bndpcmUudjEuRXJyb3ISIwoGb3V0cHV0GAsgASgLMhMucnVud2lyZS52MS5NZXNzYWdlEiAKBXVzYWdlGAwgASgLMhEucnVud2lyZS52MS5Vc2FnZRISCgp0dXJuX2NvdW50GA0gASgFEhUKDWxhc3Rfc2VxdWVuY2UYDiABKAMSKwoGbGFiZWxzGA8gAygLMhsucnVud2lyZS52MS5SdW4uTGFiZWxzRW50cnkSLwoLY3JlYXRlX3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVtb2RlbBgTIAEoCRIPCgdjcmVhdG9yGBQgASgJEjkKDnVzYWdlX2J5X21vZGVsGBcgAygLMiEucnVud2lyZS52MS5SdW4uVXNhZ2VCeU1vZGVsRW50cnkSFQoNY2FuY2VsX3JlYXNvbhgYIAEoCRIvCg1maW5pc2hfcmVhc29uGBkgASgOMhgucnVud2lyZS52MS5GaW5pc2hSZWFzb24aLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARpGChFVc2FnZUJ5TW9kZWxFbnRyeRILCgNrZXkYASABKAkSIAoFdmFsdWUYAiABKAsyES5ydW53aXJlLnYxLlVzYWdlOgI4ASKVAQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIQCgxTVEFURV9RVUVVRUQQARIRCg1TVEFURV9SVU5OSU5HEAISFAoQU1RBVEVfQ0FOQ0VMTElORxAEEhMKD1NUQVRFX1NVQ0NFRURFRBAFEhAKDFNUQVRFX0ZBSUxFRBAGEhMKD1NUQVRFX0NBTkNFTExFRBAHIsUDCghSdW5FdmVudBIQCghzZXF1ZW5jZRgBIAEoAxIOCgZydW5faWQYAiABKAkSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIc25hcHNob3QYBCABKAsyFy5ydW53aXJlLnYxLlJ1blNuYXBzaG90SAASJgoLcnVuX3VwZGF0ZWQYBSABKAsyDy5ydW53aXJlLnYxLlJ1bkgAEjQKDW1lc3NhZ2VfZGVsdGEYBiABKAsyGy5ydW53aXJlLnYxLlJ1bk1lc3NhZ2VEZWx0YUgAEjMKEW1lc3NhZ2VfY29tcGxldGVkGAcgASgLMhYucnVud2lyZS52MS5SdW5NZXNzYWdlSAASOQoRbWVzc2FnZV9kaXNjYXJkZWQYCCABKAsyHC5ydW53aXJlLnYxLk1lc3NhZ2VEaXNjYXJkZWRIABI3ChF0b29sX2NhbGxfdXBkYXRlZBgJIAEoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGVIABIqCgloZWFydGJlYXQYCyABKAsyFS5ydW53aXJlLnYxLkhlYXJ0YmVhdEgAQgcKBWV2ZW50Io4BCgtSdW5TbmFwc2hvdBIdCgRydW5zGAEgAygLMg8ucnVud2lyZS52MS5SdW4SMAoQcGFydGlhbF9tZXNzYWdlcxgCIAMoCzIWLnJ1bndpcmUudjEuUnVuTWVzc2FnZRIuCgp0b29sX2NhbGxzGAMgAygLMhoucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZSLkAQoKUnVuTWVzc2FnZRIOCgZydW5faWQYASABKAkSJAoHbWVzc2FnZRgCIAEoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIvCg1maW5pc2hfcmVhc29uGAMgASgOMhgucnVud2lyZS52MS5GaW5pc2hSZWFzb24SIAoFdXNhZ2UYBCABKAsyES5ydW53aXJlLnYxLlVzYWdlEg0KBW1vZGVsGAUgASgJEh4KFnByb3ZpZGVyX2ZpbmlzaF9yZWFzb24YBiABKAkSHgoWcHJvdmlkZXJfbWV0YWRhdGFfanNvbhgHIAEoCSJPCg9SdW5NZXNzYWdlRGVsdGESEgoKbWVzc2FnZV9pZBgBIAEoCRIoCgZkZWx0YXMYAiADKAsyGC5ydW53aXJlLnYxLk1lc3NhZ2VEZWx0YSJIChBNZXNzYWdlRGlzY2FyZGVkEhIKCm1lc3NhZ2VfaWQYASABKAkSIAoFZXJyb3IYAiABKAsyES5ydW53aXJlLnYxLkVycm9yIoADCg5Ub29sQ2FsbFVwZGF0ZRIiCgRjYWxsGAEgASgLMhQucnVud2lyZS52MS5Ub29sQ2FsbBIvCgVzdGF0ZRgCIAEoDjIgLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGUuU3RhdGUSDwoHYXR0ZW1wdBgDIAEoBRIPCgdob3N0X2lkGAQgASgJEioKCHByb2dyZXNzGAUgASgLMhgucnVud2lyZS52MS5Ub29sUHJvZ3Jlc3MSJgoGcmVzdWx0GAYgASgLMhYucnVud2lyZS52MS5Ub29sUmVzdWx0EiAKBWVycm9yGAcgASgLMhEucnVud2lyZS52MS5FcnJvciKAAQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIRCg1TVEFURV9QRU5ESU5HEAESEQoNU1RBVEVfUlVOTklORxACEhMKD1NUQVRFX1NVQ0NFRURFRBADEhAKDFNUQVRFX0ZBSUxFRBAEEhMKD1NUQVRFX0NBTkNFTExFRBAFImEKDFRvb2xQcm9ncmVzcxIQCghwcm9ncmVzcxgBIAEoARINCgV0b3RhbBgCIAEoARIPCgdtZXNzYWdlGAMgASgJEh8KBXBhcnRzGAQgAygLMhAucnVud2lyZS52MS5QYXJ0IgsKCUhlYXJ0YmVhdCI2CgZHb0F3YXkSLAoJdGltZV9sZWZ0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uKlsKDEhvc3RBZmZpbml0eRIdChlIT1NUX0FGRklOSVRZX1VOU1BFQ0lGSUVEEAASFQoRSE9TVF9BRkZJTklUWV9BTlkQARIVChFIT1NUX0FGRklOSVRZX1JVThACQjcKDmRldi5ydW53aXJlLnYxUAFaI3J1bndpcmUuZGV2L2dvL3J1bndpcmUvdjE7cnVud2lyZXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_runwire_v1_generation, file_runwire_v1_message]);
 
 /**
  * Agent is a value, not a resource: model, instructions and tools of one loop.
@@ -104,6 +104,14 @@ export type ToolBinding = Message<"runwire.v1.ToolBinding"> & {
      */
     value: HostedTool;
     case: "hosted";
+  } | {
+    /**
+     * As a run of its own, a child of the run that calls it.
+     *
+     * @generated from field: runwire.v1.Subagent subagent = 3;
+     */
+    value: Subagent;
+    case: "subagent";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -187,7 +195,41 @@ export const HostedToolSchema: GenMessage<HostedTool> = /*@__PURE__*/
   messageDesc(file_runwire_v1_run, 2);
 
 /**
- * RunLimits bound a run. Unset ones are the server's, which also caps the others.
+ * Subagent makes another agent callable as a tool. Each call is a run of its own in the caller's tree: its
+ * events are in the caller's log, its tokens and calls count against the caller's limits, and it ends with
+ * the caller. Calls of one turn run in parallel.
+ *
+ * The child is asked what the arguments say: a lone string is its input as it stands, anything else as JSON
+ * text. Its final text is the tool's result. A child that fails is an error result, and the caller goes on,
+ * unless what the child has used up is a limit of the whole tree: that ends the tree.
+ *
+ * @generated from message runwire.v1.Subagent
+ */
+export type Subagent = Message<"runwire.v1.Subagent"> & {
+  /**
+   * Required. How the caller's model sees it. The input schema is the child's input.
+   *
+   * @generated from field: runwire.v1.Tool tool = 1;
+   */
+  tool?: Tool | undefined;
+
+  /**
+   * Required. The child. Its attached tools run on the AttachRun stream of the root.
+   *
+   * @generated from field: runwire.v1.Agent agent = 2;
+   */
+  agent?: Agent | undefined;
+};
+
+/**
+ * Describes the message runwire.v1.Subagent.
+ * Use `create(SubagentSchema)` to create a new message.
+ */
+export const SubagentSchema: GenMessage<Subagent> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run, 3);
+
+/**
+ * RunLimits bound a run and its descendants together. Unset ones are the server's, which also caps the others.
  *
  * @generated from message runwire.v1.RunLimits
  */
@@ -221,6 +263,13 @@ export type RunLimits = Message<"runwire.v1.RunLimits"> & {
   maxParallelToolCalls?: number | undefined;
 
   /**
+   * Deepest nesting of subagents. Default 4.
+   *
+   * @generated from field: optional int32 max_depth = 5;
+   */
+  maxDepth?: number | undefined;
+
+  /**
    * Wall-clock time. The deadline of the RPC that creates a run does not bound the run; this does.
    *
    * @generated from field: google.protobuf.Duration timeout = 6;
@@ -233,7 +282,7 @@ export type RunLimits = Message<"runwire.v1.RunLimits"> & {
  * Use `create(RunLimitsSchema)` to create a new message.
  */
 export const RunLimitsSchema: GenMessage<RunLimits> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 3);
+  messageDesc(file_runwire_v1_run, 4);
 
 /**
  * RunSpec is what to run.
@@ -275,7 +324,7 @@ export type RunSpec = Message<"runwire.v1.RunSpec"> & {
  * Use `create(RunSpecSchema)` to create a new message.
  */
 export const RunSpecSchema: GenMessage<RunSpec> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 4);
+  messageDesc(file_runwire_v1_run, 5);
 
 /**
  * Run is one execution of an agent. It outlives every stream.
@@ -289,6 +338,27 @@ export type Run = Message<"runwire.v1.Run"> & {
    * @generated from field: string id = 1;
    */
   id: string;
+
+  /**
+   * The top of the tree of subagents; itself for a top run. The tree shares one event log.
+   *
+   * @generated from field: string root_run_id = 4;
+   */
+  rootRunId: string;
+
+  /**
+   * The caller, for a subagent.
+   *
+   * @generated from field: string parent_run_id = 5;
+   */
+  parentRunId: string;
+
+  /**
+   * The caller's tool call, for a subagent.
+   *
+   * @generated from field: string parent_call_id = 6;
+   */
+  parentCallId: string;
 
   /**
    * The agent's name.
@@ -319,7 +389,7 @@ export type Run = Message<"runwire.v1.Run"> & {
   output?: Message$1 | undefined;
 
   /**
-   * Tokens so far.
+   * Tokens of the run and its descendants.
    *
    * @generated from field: runwire.v1.Usage usage = 12;
    */
@@ -333,7 +403,7 @@ export type Run = Message<"runwire.v1.Run"> & {
   turnCount: number;
 
   /**
-   * The newest event of its log. Watch from here to see only what is new.
+   * The newest event of the tree's log. Watch from here to see only what is new.
    *
    * @generated from field: int64 last_sequence = 14;
    */
@@ -382,7 +452,7 @@ export type Run = Message<"runwire.v1.Run"> & {
   creator: string;
 
   /**
-   * Tokens so far, by model.
+   * Tokens by model, of it and its descendants.
    *
    * @generated from field: map<string, runwire.v1.Usage> usage_by_model = 23;
    */
@@ -409,7 +479,7 @@ export type Run = Message<"runwire.v1.Run"> & {
  * Use `create(RunSchema)` to create a new message.
  */
 export const RunSchema: GenMessage<Run> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 5);
+  messageDesc(file_runwire_v1_run, 6);
 
 /**
  * State of a run.
@@ -471,22 +541,29 @@ export enum Run_State {
  * Describes the enum runwire.v1.Run.State.
  */
 export const Run_StateSchema: GenEnum<Run_State> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 5, 0);
+  enumDesc(file_runwire_v1_run, 6, 0);
 
 /**
- * RunEvent is one entry of a run's event log. Events are facts: replaying them does nothing but
+ * RunEvent is one entry of a tree's event log. Events are facts: replaying them does nothing but
  * rebuild state. Commands to hosts are never events.
  *
  * @generated from message runwire.v1.RunEvent
  */
 export type RunEvent = Message<"runwire.v1.RunEvent"> & {
   /**
-   * Position in the run's log. Strictly increasing, with gaps: merged or dropped deltas leave
+   * Position in the log of the root run. Strictly increasing, with gaps: merged or dropped deltas leave
    * holes. Resume with the last one applied.
    *
    * @generated from field: int64 sequence = 1;
    */
   sequence: bigint;
+
+  /**
+   * The run of the tree that it concerns; empty means the root (most events, so most cost nothing).
+   *
+   * @generated from field: string run_id = 2;
+   */
+  runId: string;
 
   /**
    * When. Unset on ephemeral events.
@@ -565,16 +642,16 @@ export type RunEvent = Message<"runwire.v1.RunEvent"> & {
  * Use `create(RunEventSchema)` to create a new message.
  */
 export const RunEventSchema: GenMessage<RunEvent> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 6);
+  messageDesc(file_runwire_v1_run, 7);
 
 /**
- * RunSnapshot is the whole visible state of a run.
+ * RunSnapshot is the whole visible state of a tree.
  *
  * @generated from message runwire.v1.RunSnapshot
  */
 export type RunSnapshot = Message<"runwire.v1.RunSnapshot"> & {
   /**
-   * The run, as the only element.
+   * The root, then its live descendants.
    *
    * @generated from field: repeated runwire.v1.Run runs = 1;
    */
@@ -600,7 +677,7 @@ export type RunSnapshot = Message<"runwire.v1.RunSnapshot"> & {
  * Use `create(RunSnapshotSchema)` to create a new message.
  */
 export const RunSnapshotSchema: GenMessage<RunSnapshot> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 7);
+  messageDesc(file_runwire_v1_run, 8);
 
 /**
  * RunMessage is a message of a run.
@@ -663,7 +740,7 @@ export type RunMessage = Message<"runwire.v1.RunMessage"> & {
  * Use `create(RunMessageSchema)` to create a new message.
  */
 export const RunMessageSchema: GenMessage<RunMessage> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 8);
+  messageDesc(file_runwire_v1_run, 9);
 
 /**
  * RunMessageDelta is a delta of a message in progress.
@@ -691,7 +768,7 @@ export type RunMessageDelta = Message<"runwire.v1.RunMessageDelta"> & {
  * Use `create(RunMessageDeltaSchema)` to create a new message.
  */
 export const RunMessageDeltaSchema: GenMessage<RunMessageDelta> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 9);
+  messageDesc(file_runwire_v1_run, 10);
 
 /**
  * MessageDiscarded withdraws a message in progress.
@@ -719,7 +796,7 @@ export type MessageDiscarded = Message<"runwire.v1.MessageDiscarded"> & {
  * Use `create(MessageDiscardedSchema)` to create a new message.
  */
 export const MessageDiscardedSchema: GenMessage<MessageDiscarded> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 10);
+  messageDesc(file_runwire_v1_run, 11);
 
 /**
  * ToolCallUpdate is the state of a tool call.
@@ -782,7 +859,7 @@ export type ToolCallUpdate = Message<"runwire.v1.ToolCallUpdate"> & {
  * Use `create(ToolCallUpdateSchema)` to create a new message.
  */
 export const ToolCallUpdateSchema: GenMessage<ToolCallUpdate> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 11);
+  messageDesc(file_runwire_v1_run, 12);
 
 /**
  * State of a call.
@@ -837,7 +914,7 @@ export enum ToolCallUpdate_State {
  * Describes the enum runwire.v1.ToolCallUpdate.State.
  */
 export const ToolCallUpdate_StateSchema: GenEnum<ToolCallUpdate_State> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 11, 0);
+  enumDesc(file_runwire_v1_run, 12, 0);
 
 /**
  * ToolProgress reports on a running call.
@@ -879,7 +956,7 @@ export type ToolProgress = Message<"runwire.v1.ToolProgress"> & {
  * Use `create(ToolProgressSchema)` to create a new message.
  */
 export const ToolProgressSchema: GenMessage<ToolProgress> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 12);
+  messageDesc(file_runwire_v1_run, 13);
 
 /**
  * Heartbeat says that the sender lives.
@@ -894,7 +971,7 @@ export type Heartbeat = Message<"runwire.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 13);
+  messageDesc(file_runwire_v1_run, 14);
 
 /**
  * GoAway says that the stream will end soon: open another one, finish here.
@@ -915,7 +992,7 @@ export type GoAway = Message<"runwire.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 14);
+  messageDesc(file_runwire_v1_run, 15);
 
 /**
  * HostAffinity says which host takes the next call of a run.
