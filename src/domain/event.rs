@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     completion::Delta,
     fault::Fault,
-    id::{HostId, MessageId, RunId},
+    id::{CallId, HostId, MessageId, RunId},
     json::JsonText,
     message::{Message, Part, ToolCall, ToolResult},
     model::{FinishReason, ModelRef, Usage},
@@ -50,6 +50,17 @@ impl Event {
             | Fact::MessageDiscarded { .. }
             | Fact::ToolCallUpdated(_) => None,
         }
+    }
+
+    /// The calls that it brings into the world.
+    pub fn new_calls(&self) -> impl Iterator<Item = &CallId> {
+        let message = match &self.fact {
+            Fact::MessageCompleted(completed) => Some(&completed.message),
+            Fact::RunUpdated(_) | Fact::MessageDiscarded { .. } | Fact::ToolCallUpdated(_) => None,
+        };
+        message
+            .into_iter()
+            .flat_map(|message| message.tool_calls().map(|call| &call.id))
     }
 }
 

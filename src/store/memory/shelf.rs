@@ -150,7 +150,10 @@ impl Shelf {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let kept = self.kept(run_id)?;
-        let calls: Vec<CallId> = events.iter().flat_map(|event| calls_of(event)).collect();
+        let calls: Vec<CallId> = events
+            .iter()
+            .flat_map(|event| event.new_calls().cloned())
+            .collect();
         let mut log = kept.log.lock();
         let found = log.head();
         if found != expected {
@@ -332,8 +335,8 @@ impl Shelf {
             let mut feed = self.feed.lock();
             for (position, event) in &log.events {
                 feed.entries.remove(position);
-                for call_id in calls_of(event) {
-                    index.calls.remove(&call_id);
+                for call_id in event.new_calls() {
+                    index.calls.remove(call_id);
                 }
             }
             for child in log.children.keys() {
@@ -356,15 +359,4 @@ impl Feed {
         });
         placed.collect()
     }
-}
-
-/// The calls that an event brings into the world.
-fn calls_of(event: &Event) -> impl Iterator<Item = CallId> {
-    let message = match &event.fact {
-        Fact::MessageCompleted(completed) => Some(&completed.message),
-        Fact::RunUpdated(_) | Fact::MessageDiscarded { .. } | Fact::ToolCallUpdated(_) => None,
-    };
-    message
-        .into_iter()
-        .flat_map(|message| message.tool_calls().map(|call| call.id.clone()))
 }

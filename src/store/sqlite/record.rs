@@ -101,7 +101,10 @@ impl Append {
             run_id,
             expected,
             rows: rows.collect::<Result<_, _>>()?,
-            calls: events.iter().flat_map(|event| calls_of(event)).collect(),
+            calls: events
+                .iter()
+                .flat_map(|event| event.new_calls().cloned())
+                .collect(),
         })
     }
 }
@@ -136,14 +139,4 @@ impl NewRun {
             request: new.request,
         })
     }
-}
-
-fn calls_of(event: &Event) -> impl Iterator<Item = CallId> {
-    let message = match &event.fact {
-        Fact::MessageCompleted(completed) => Some(&completed.message),
-        Fact::RunUpdated(_) | Fact::MessageDiscarded { .. } | Fact::ToolCallUpdated(_) => None,
-    };
-    message
-        .into_iter()
-        .flat_map(|message| message.tool_calls().map(|call| call.id.clone()))
 }
