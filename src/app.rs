@@ -3,13 +3,14 @@
 
 mod clock;
 mod provider;
+mod rest;
 mod serve;
 mod settings;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, DuplexStream, duplex},
     net::TcpListener,
     time::timeout,
 };
@@ -19,9 +20,9 @@ use crate::{
     config::{Config, Environment, StoreKind},
     domain::fault::Fault,
     provider::{Providers, registry::BuildError},
-    rpc::{self, Backend, Intake, Peer, Phases, TlsError},
+    rpc::{self, Auth, Backend, Intake, Peer, Phases, TlsError},
     run::{
-        Ports, Runs,
+        self, Ports, Runs,
         port::{Clock, Models, Store},
     },
     store::{memory::Memory, sqlite::Sqlite},
@@ -30,12 +31,16 @@ use crate::{
 
 pub use clock::WallClock;
 pub use provider::check_providers;
+pub use rest::{Access, AtRest};
 pub use serve::serve;
 
 // For the command line, which knows no store.
 pub use crate::store::sqlite::{
     ExportError, OpenError, check as check_store, export as export_store, vacuum as vacuum_store,
 };
+
+/// Bytes under way between a command and the server in its own process.
+const PIPE_BYTES: usize = 256 << 10;
 
 /// The server cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +74,12 @@ pub enum AppError {
     /// The store does not say which runs an earlier process has left.
     #[error("runs of an earlier process cannot be taken over: {0}")]
     Recovery(Fault),
+    /// Nobody can be called that.
+    #[error("{0:?} is not a tenant's name: 1 to 63 of a-z 0-9 - _")]
+    Tenant(String),
+    /// The store forgets.
+    #[error("store.kind is \"memory\": nothing is kept that could be looked at without its server")]
+    NothingKept,
     /// Nothing says where the store is.
     #[error("store.data_dir is not set, and neither XDG_DATA_HOME nor HOME says where it is")]
     NoDirectory,
@@ -160,6 +171,22 @@ impl App {
     /// # Errors
     /// When the configuration describes what cannot be built.
     pub async fn build(config: &Config, world: World) -> Result<Self, AppError> {
+        let security = (settings::auth(config), settings::tls(config)?);
+        let app = Self::assemble(config, world, security, Runs::new).await?;
+        // Before anybody can ask for one of them.
+        let taken_over = app.runs.recover().await.map_err(AppError::Recovery)?;
+        if taken_over > 0 {
+            tracing::info!(runs = taken_over, "runs of an earlier process go on");
+        }
+        Ok(app)
+    }
+
+    async fn assemble(
+        config: &Config,
+        world: World,
+        security: (Auth, Option<Arc<rustls::ServerConfig>>),
+        runs: impl FnOnce(Ports, run::Settings, TaskTracker, CancellationToken) -> Arc<Runs>,
+    ) -> Result<Self, AppError> {
         let phases = Phases::default();
         let stop = CancellationToken::new();
         let (connections, work) = (TaskTracker::new(), TaskTracker::new());
@@ -172,7 +199,7 @@ impl App {
         };
         let runner = settings::runs(config);
         let limits = runner.default_limits;
-        let runs = Runs::new(ports, runner, work.clone(), stop.clone());
+        let runs = runs(ports, runner, work.clone(), stop.clone());
         let schemas = Arc::clone(&hub);
         let backend = Backend {
             runs: Arc::clone(&runs),
@@ -183,7 +210,6 @@ impl App {
                 schema: Arc::new(move |schema| schemas.check_schema(schema)),
             },
         };
-        let security = (settings::auth(config), settings::tls(config)?);
         let numbers = settings::rpc(config);
         let server = rpc::Server::new(
             backend,
@@ -192,14 +218,8 @@ impl App {
             connections.clone(),
             phases.clone(),
         );
-        let server = server.await?;
-        // Before anybody can ask for one of them.
-        let taken_over = runs.recover().await.map_err(AppError::Recovery)?;
-        if taken_over > 0 {
-            tracing::info!(runs = taken_over, "runs of an earlier process go on");
-        }
         Ok(Self {
-            server,
+            server: server.await?,
             runs,
             hub,
             phases,
@@ -224,6 +244,15 @@ impl App {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.server.serve(io, Peer::default()).await
+    }
+
+    /// A connection of this process to itself; serving it ends when this end is dropped.
+    pub fn connect(self: &Arc<Self>) -> DuplexStream {
+        let (io, served) = duplex(PIPE_BYTES);
+        let server = Arc::clone(self);
+        // Not among the connections: it ends with the client in this process, not with a drain.
+        TaskTracker::new().spawn(async move { server.serve(served).await });
+        io
     }
 
     /// Ends the server: it says that it no longer serves, takes nothing new, tells tool hosts to go away,

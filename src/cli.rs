@@ -3,7 +3,8 @@
 //!
 //! Every command that needs one talks to a server, over the network (`--server`) or in this process, through
 //! [`crate::client`]. Answers go to standard output as they come; everything else, errors too, to
-//! standard error. Exit codes: 0 done, 1 failed, 64 wrong usage or configuration, 130 interrupted.
+//! standard error. Exit codes: 0 done, 1 failed, 64 wrong usage or configuration, 75 unfinished with nobody to go on,
+//! 130 interrupted.
 
 mod agent;
 mod args;
@@ -25,7 +26,7 @@ use std::{ffi::OsString, fmt, process::ExitCode};
 pub use args::{
     Args, ChatArgs, Command, Common, CompleteArgs, ConfigArgs, ConfigCommand, Generation,
     HealthArgs, ModelsArgs, ProvidersArgs, ProvidersCommand, RunArgs, RunsArgs, RunsCommand,
-    ServeArgs, StoreArgs, StoreCommand, StorePlace, TokenArgs, TokenCommand,
+    RunsPlace, ServeArgs, StoreArgs, StoreCommand, StorePlace, TokenArgs, TokenCommand,
 };
 use clap::Parser as _;
 pub use target::{Local, LocalServer};
@@ -37,6 +38,9 @@ use crate::{
 
 /// Wrong usage or configuration (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
+
+/// Not done as yet, and may be later (`EX_TEMPFAIL`).
+const EXIT_UNFINISHED: u8 = 75;
 
 /// Interrupted, as shells report it.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -93,6 +97,8 @@ enum Stop {
     Usage(String),
     /// The configuration is wrong.
     Config(Problems),
+    /// What was watched is not over, and nobody goes on with it.
+    Unfinished(String),
     /// Ctrl-C.
     Interrupted,
     /// Nobody reads the output any more.
@@ -104,6 +110,7 @@ impl Stop {
         match self {
             Self::Failed(_) => 1,
             Self::Usage(_) | Self::Config(_) => EXIT_USAGE,
+            Self::Unfinished(_) => EXIT_UNFINISHED,
             Self::Interrupted => EXIT_INTERRUPTED,
             // As if the signal had ended the process.
             Self::OutputGone => 141,
@@ -112,7 +119,9 @@ impl Stop {
 
     fn tell(&self) {
         match self {
-            Self::Failed(message) | Self::Usage(message) => output::note(message),
+            Self::Failed(message) | Self::Usage(message) | Self::Unfinished(message) => {
+                output::note(message);
+            }
             Self::Config(problems) => {
                 for problem in &problems.0 {
                     output::note(problem);
@@ -126,7 +135,9 @@ impl Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(message) | Self::Usage(message) => f.write_str(message),
+            Self::Failed(message) | Self::Usage(message) | Self::Unfinished(message) => {
+                f.write_str(message)
+            }
             Self::Config(problems) => problems.fmt(f),
             Self::Interrupted => f.write_str("interrupted"),
             Self::OutputGone => f.write_str("the output is gone"),

@@ -10,10 +10,6 @@ use runwire::{
     run::fail as fail_point,
     telemetry,
 };
-use tokio_util::task::TaskTracker;
-
-/// Bytes under way between a command and the server in its own process.
-const PIPE_BYTES: usize = 256 << 10;
 
 fn main() -> ExitCode {
     let args = match cli::parse(std::env::args_os()) {
@@ -78,12 +74,8 @@ fn local(
         let world = World::passing(&config, &environment).map_err(|error| error.to_string())?;
         let app = App::build(&config, world).await;
         let app = Arc::new(app.map_err(|error| error.to_string())?);
-        let (io, served) = tokio::io::duplex(PIPE_BYTES);
-        let server = Arc::clone(&app);
-        // Ends with the client's end of the pipe.
-        TaskTracker::new().spawn(async move { server.serve(served).await });
         Ok(LocalServer {
-            io,
+            io: app.connect(),
             guard: Box::new(app),
         })
     })

@@ -30,7 +30,7 @@ pub enum Command {
     Models(ModelsArgs),
     /// List the model vendors, and check their credentials
     Providers(ProvidersArgs),
-    /// List, show, watch and cancel the runs of a server
+    /// List, show, watch and cancel runs
     Runs(RunsArgs),
     /// Ask whether a server takes work
     Health(HealthArgs),
@@ -198,7 +198,7 @@ pub enum RunsCommand {
     /// List runs, newest first
     List {
         #[command(flatten)]
-        common: Common,
+        place: RunsPlace,
         /// Only in this state: queued, running, cancelling, succeeded, failed, cancelled; may be given again
         #[arg(long, value_name = "STATE", value_parser = state)]
         state: Vec<crate::pb::v1::run::State>,
@@ -215,14 +215,14 @@ pub enum RunsCommand {
     /// Show a run
     Get {
         #[command(flatten)]
-        common: Common,
+        place: RunsPlace,
         /// The run's id
         id: String,
     },
     /// Watch a run to its end
     Watch {
         #[command(flatten)]
-        common: Common,
+        place: RunsPlace,
         /// The run's id
         id: String,
         /// Begin after this event; 0 is the beginning. Without it, begin with how things stand
@@ -232,13 +232,33 @@ pub enum RunsCommand {
     /// Ask a run to stop
     Cancel {
         #[command(flatten)]
-        common: Common,
+        place: RunsPlace,
         /// The run's id
         id: String,
         /// Why; kept in the log
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
+}
+
+/// Where runs are: with a server, or in a data directory, and how to print them.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct RunsPlace {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Directory in which a server keeps, or has kept, its runs; without a server
+    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    pub(super) data_dir: Option<String>,
+    /// Whose runs, instead of those of the tenant default; without a server
+    #[arg(long, value_name = "NAME", conflicts_with = "server")]
+    pub(super) tenant: Option<String>,
+}
+
+impl RunsPlace {
+    /// Whether a data directory is meant, whatever the environment says.
+    pub(super) const fn is_local(&self) -> bool {
+        self.data_dir.is_some() || self.tenant.is_some()
+    }
 }
 
 fn state(name: &str) -> Result<crate::pb::v1::run::State, String> {

@@ -189,6 +189,11 @@ impl RunPrinter {
         Ok(())
     }
 
+    /// Ends the line that is being printed.
+    pub(super) fn end_line(&mut self) -> Result<(), Stop> {
+        self.printer.end_line()
+    }
+
     /// Ends the output of a watch: prints the answer when no event did.
     pub(super) fn end_of_watch(&mut self, run: &Run) -> Result<(), Stop> {
         if !self.json && !self.has_answered {

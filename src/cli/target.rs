@@ -9,10 +9,14 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::io::DuplexStream;
 
-use super::{Stop, args::Common};
+use super::{
+    Stop,
+    args::{Common, RunsPlace},
+};
 use crate::{
+    app::{Access, AppError, AtRest, OpenError},
     client::{Client, Connector, Tls},
-    config::{Config, Environment, Layers},
+    config::{Config, Environment, Flag, Layers},
 };
 
 /// A server in this process; dropping it ends it.
@@ -95,12 +99,82 @@ impl Target {
         connect(common, environment, &format!("{scheme}://{address}"))
     }
 
-    /// The server that the arguments name.
+    /// The server that the arguments name; only where runs begin.
     pub(super) fn remote(common: &Common, environment: &Environment) -> Result<Client, Stop> {
         remote(common, environment)?.ok_or_else(|| {
             let message = "runs are kept by a server: name it with --server or RUNWIRE_SERVER";
             Stop::Usage(message.to_owned())
         })
+    }
+}
+
+/// Where runs are kept: a server, or a data directory of which this process serves what is in it.
+pub(super) struct Keeper {
+    pub(super) client: Client,
+    rest: Option<AtRest>,
+}
+
+impl Keeper {
+    /// The server that the arguments name, else the data directory, of which `access` is wanted. What the
+    /// arguments say of the directory stands above a server that the environment names.
+    pub(super) async fn new(
+        place: &RunsPlace,
+        environment: &Environment,
+        access: Access,
+    ) -> Result<Self, Stop> {
+        if !place.is_local()
+            && let Some(client) = remote(&place.common, environment)?
+        {
+            return Ok(Self { client, rest: None });
+        }
+        let flag = |value| Flag {
+            flag: "--data-dir",
+            key: "store.data_dir",
+            value,
+        };
+        let layers = Layers {
+            file: place.common.config.clone(),
+            environment: environment.clone(),
+            flags: place.data_dir.clone().map(flag).into_iter().collect(),
+        };
+        let config = Config::load(&layers)?;
+        let rest = AtRest::open(&config, access, place.tenant.as_deref()).await?;
+        Ok(Self {
+            client: Client::in_process(rest.app.connect()),
+            rest: Some(rest),
+        })
+    }
+
+    /// Whether there is a server that the runs go on in.
+    pub(super) fn is_served(&self) -> Result<bool, Stop> {
+        match &self.rest {
+            Some(rest) => Ok(rest.is_served()?),
+            None => Ok(true),
+        }
+    }
+}
+
+impl From<AppError> for Stop {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Store(OpenError::InUse { path }) => Self::Failed(format!(
+                "{} belongs to a server that runs: name it with --server or RUNWIRE_SERVER",
+                path.display()
+            )),
+            AppError::Tenant(_) => Self::Usage(error.to_string()),
+            AppError::NothingKept | AppError::NoDirectory => Self::Usage(format!(
+                "{error}; or name a server with --server or RUNWIRE_SERVER"
+            )),
+            AppError::Providers(_)
+            | AppError::Tls(_)
+            | AppError::Descriptor(_)
+            | AppError::Listen { .. }
+            | AppError::Signals(_)
+            | AppError::Unknown(_)
+            | AppError::Store(_)
+            | AppError::Recovery(_)
+            | AppError::File { .. } => Self::Failed(error.to_string()),
+        }
     }
 }
 

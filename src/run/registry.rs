@@ -2,6 +2,7 @@
 //! ended.
 
 mod creation;
+mod rest;
 
 use std::{
     collections::HashMap,
@@ -13,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use creation::{Created, Launch, digest, first_state, may_use_tools};
+use creation::{Created, Fate, Launch, digest, first_state, may_use_tools};
 use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -48,6 +49,8 @@ pub struct Runs {
     tracker: TaskTracker,
     shutdown: CancellationToken,
     draining: CancellationToken,
+    /// Whether no run goes on here: see [`Runs::at_rest`].
+    is_at_rest: bool,
 }
 
 /// The runs that have a driver.
@@ -81,8 +84,17 @@ impl Runs {
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) -> Arc<Self> {
+        Arc::new(Self::build(ports, settings, tracker, shutdown))
+    }
+
+    fn build(
+        ports: Ports,
+        settings: Settings,
+        tracker: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
         let watches = Watches::new(Arc::clone(&ports.store));
-        Arc::new(Self {
+        Self {
             shared: Arc::new(Shared {
                 ports,
                 settings: Arc::new(settings),
@@ -92,7 +104,8 @@ impl Runs {
             tracker,
             shutdown,
             draining: CancellationToken::new(),
-        })
+            is_at_rest: false,
+        }
     }
 
     /// Stores a run and starts it. The same request again returns the same run, whatever its trace. Once
@@ -201,11 +214,13 @@ impl Runs {
             live: Arc::clone(&self.live),
             run_id,
         });
-        let end = (claims > self.shared.settings.max_claims).then(|| {
+        let fate = if claims > self.shared.settings.max_claims {
             let why = "the server has ended again and again when it took this run over";
-            Fault::new(Reason::Internal, why)
-        });
-        let driver = match launch.load(&tenant, end).await {
+            Fate::Fails(Fault::new(Reason::Internal, why))
+        } else {
+            Fate::GoesOn
+        };
+        let driver = match launch.load(&tenant, fate).await {
             Ok(Some(driver)) => Some(driver),
             Ok(None) => return,
             Err(fault) => {
@@ -280,6 +295,9 @@ impl Runs {
         run_id: RunId,
         reason: String,
     ) -> Result<Arc<Run>, Fault> {
+        if self.is_at_rest {
+            return Box::pin(self.cancel_at_rest(tenant, run_id, reason)).await;
+        }
         let mut lost = true;
         if let Some(inbox) = self.of_live(tenant, run_id, |entry| entry.inbox.clone()) {
             let (slip, stored) = oneshot::channel();

@@ -171,6 +171,14 @@ impl Watches {
         Feed::open(self.source(tenant), request).await
     }
 
+    /// Lets everybody who waits for a commit look again: somebody else may have written.
+    pub(in crate::run) fn look_again(&self) {
+        let tenants: Vec<Arc<Live>> = self.tenants.lock().values().cloned().collect();
+        for live in tenants {
+            live.committed();
+        }
+    }
+
     /// The tenant's live logs.
     pub(in crate::run) fn of_tenant(&self, tenant: &Tenant) -> Arc<Live> {
         let mut tenants = self.tenants.lock();

@@ -104,7 +104,22 @@ impl Sqlite {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        let home = Home::occupy(directory)?;
+        Self::open_home(Home::occupy(directory)?, settings, clock)
+    }
+
+    /// As [`Sqlite::open`], of a store that is there.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`], and when there is none.
+    pub fn open_existing(
+        directory: &Path,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        Self::open_home(Home::of_store(directory)?, settings, clock)
+    }
+
+    fn open_home(home: Home, settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let mut connection = home.connect()?;
         schema::migrate(&mut connection, clock.now())?;
         let readers = Readers::open(&home, settings.readers)?;
@@ -115,6 +130,29 @@ impl Sqlite {
             _home: home,
         })
     }
+
+    /// Opens the store in a directory to read it, also while a server writes to it. What is to be written
+    /// is refused, and nothing is taken over, brought up to date or made.
+    ///
+    /// # Errors
+    /// When there is no store, or another version has written it.
+    pub fn read_only(directory: &Path, settings: Settings) -> Result<Self, OpenError> {
+        let home = Home::visit(directory)?;
+        schema::check(&home.connect_reader()?)?;
+        Ok(Self {
+            readers: Readers::open(&home, settings.readers)?,
+            writer: Writer::absent(),
+            _home: home,
+        })
+    }
+}
+
+/// Whether a process has the store in a directory open to write to it.
+///
+/// # Errors
+/// When the directory cannot be looked at.
+pub fn is_open(directory: &Path) -> Result<bool, OpenError> {
+    home::is_occupied(directory)
 }
 
 impl fmt::Debug for Sqlite {
@@ -196,7 +234,10 @@ impl Store for Sqlite {
 
     fn position(&self, _tenant: &Tenant) -> StoreFuture<'_, u64> {
         // Positions are those of all tenants together: the newest one is beyond all of any one of them.
-        Box::pin(std::future::ready(Ok(self.writer.position())))
+        match self.writer.position() {
+            Some(position) => Box::pin(std::future::ready(Ok(position))),
+            None => self.readers.ask(|reading| reading.position()),
+        }
     }
 
     fn run_of_call(&self, tenant: &Tenant, call_id: &CallId) -> StoreFuture<'_, Option<RunId>> {

@@ -31,6 +31,7 @@ mod moved;
 mod program;
 mod providers;
 mod recovery;
+mod rest;
 mod standard;
 mod streams;
 mod tenancy;

@@ -157,7 +157,7 @@ async fn check(folder: &Path) {
     assert!(output.status.success(), "{output:?}");
 }
 
-fn spec(model: &str, tools: Vec<v1::ToolBinding>) -> v1::RunSpec {
+pub(crate) fn spec(model: &str, tools: Vec<v1::ToolBinding>) -> v1::RunSpec {
     v1::RunSpec {
         agent: Some(v1::Agent {
             name: "a".to_owned(),
@@ -170,7 +170,7 @@ fn spec(model: &str, tools: Vec<v1::ToolBinding>) -> v1::RunSpec {
     }
 }
 
-fn tool<F>(name: &str, work: impl Fn(Call) -> F + Send + Sync + 'static) -> Tool
+pub(crate) fn tool<F>(name: &str, work: impl Fn(Call) -> F + Send + Sync + 'static) -> Tool
 where
     F: Future<Output = &'static str> + Send + 'static,
 {
@@ -181,7 +181,7 @@ where
 }
 
 /// A host that serves until the test ends.
-fn serve(tasks: &TaskTracker, client: Client, tool: Tool) {
+pub(crate) fn serve(tasks: &TaskTracker, client: Client, tool: Tool) {
     let host = ToolHost::new(client).tool(tool);
     tasks.spawn(async move {
         // It is cut off with the test's runtime.

@@ -114,6 +114,17 @@ impl History {
             .collect()
     }
 
+    /// Somebody asks the run to stop before it goes on: fed [`Input::Resume`](super::Input::Resume), it
+    /// ends at once. Only the first time counts, that of an earlier life included.
+    pub fn cancel(&mut self, reason: String) {
+        if self.machine.run.state != RunState::Cancelling {
+            self.machine.update_run(|run| {
+                run.state = RunState::Cancelling;
+                run.cancel_reason = reason;
+            });
+        }
+    }
+
     /// The run, to be fed [`Input::Resume`](super::Input::Resume) first. `results_id` is for the message
     /// with the results of the calls that are open.
     pub fn restore(self, results_id: MessageId) -> Machine {

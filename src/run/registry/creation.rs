@@ -37,6 +37,16 @@ const SOON: Duration = Duration::from_millis(20);
 /// A run, and that somebody is going to watch it, if so and if it is new.
 pub(super) type Created = (Arc<Run>, Option<Interest>);
 
+/// What becomes of a run that an earlier process has left.
+pub(super) enum Fate {
+    /// It goes on.
+    GoesOn,
+    /// It ends with this.
+    Fails(Fault),
+    /// It is cancelled, for this reason.
+    IsCancelled(String),
+}
+
 /// What a run's task begins with.
 pub(super) struct Launch {
     pub(super) shared: Arc<Shared>,
@@ -120,7 +130,7 @@ impl Launch {
                 () = sleep(wait) => {}
             }
             let run_id = self.place.run_id;
-            match self.load(tenant, None).await {
+            match self.load(tenant, Fate::GoesOn).await {
                 Ok(driver) => return driver,
                 Err(fault) if fault.reason == Reason::RunNotFound => return None,
                 Err(fault) => {
@@ -167,16 +177,11 @@ impl Launch {
         self.live(spec, log, start)
     }
 
-    /// Reads a run from its log and makes it live again; `None` when it has ended. With a fault, it is
-    /// to end with that.
+    /// Reads a run from its log and makes it live again; `None` when it has ended.
     ///
     /// # Errors
     /// `RUN_NOT_FOUND`, `STORE_UNAVAILABLE`.
-    pub(super) async fn load(
-        &self,
-        tenant: &Tenant,
-        end: Option<Fault>,
-    ) -> Result<Option<Driver>, Fault> {
+    pub(super) async fn load(&self, tenant: &Tenant, fate: Fate) -> Result<Option<Driver>, Fault> {
         let (store, run_id) = (&self.shared.ports.store, self.place.run_id);
         let (run, spec) = store.run(tenant, run_id).await?;
         if run.state.is_terminal() {
@@ -195,6 +200,14 @@ impl Launch {
                 break;
             }
         }
+        let end = match fate {
+            Fate::GoesOn => None,
+            Fate::Fails(fault) => Some(fault),
+            Fate::IsCancelled(reason) => {
+                history.cancel(reason);
+                None
+            }
+        };
         let messages = history.messages();
         let calls = history.running_calls();
         let store = Arc::clone(store);

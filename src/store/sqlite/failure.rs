@@ -37,6 +37,19 @@ pub enum OpenError {
         /// What we know.
         known: i64,
     },
+    /// It was written by an older version, and is to be read only.
+    #[error(
+        "the store has schema {found}, and this version reads {known}: `runwire serve` brings it up to date"
+    )]
+    Older {
+        /// What it has.
+        found: i64,
+        /// What we read.
+        known: i64,
+    },
+    /// Somebody else has made it.
+    #[error("the database is none of runwire")]
+    Foreign,
     /// It is no database, or a broken one.
     #[error("the database cannot be opened: {0}")]
     Database(#[from] rusqlite::Error),

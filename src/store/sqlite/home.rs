@@ -1,10 +1,11 @@
-//! The data directory: nobody else's to read, and one process's at a time.
+//! The data directory: nobody else's to read, and one process's at a time to write to.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -24,11 +25,19 @@ const CHECKPOINT_PAGES: i64 = 1_000;
 /// What the log may keep of the disk when it is empty, in bytes.
 const LOG_KEPT: i64 = 64 * 1024 * 1024;
 
-/// A directory that belongs to this process until it is dropped, or the process ends, however it ends.
+/// How often the lock is tried while somebody only looks at it.
+const TRIES: u32 = 50;
+
+/// The wait between two tries.
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
+
+/// A directory with a store. One that was occupied belongs to this process until it is dropped, or the
+/// process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Home {
     database: PathBuf,
-    _lock: File,
+    /// Held by whoever occupies it; a visitor holds none.
+    _lock: Option<File>,
 }
 
 impl Home {
@@ -39,32 +48,38 @@ impl Home {
         builder.create(directory).map_err(cannot_use(directory))?;
         let lock_path = directory.join(LOCK);
         let lock = private_file(&lock_path).map_err(cannot_use(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse {
-                    path: directory.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(cannot_use(&lock_path)(error)),
+        if !take(&lock).map_err(cannot_use(&lock_path))? {
+            return Err(OpenError::InUse {
+                path: directory.to_owned(),
+            });
         }
         let database = directory.join(DATABASE);
         // Made by us, so that SQLite's own files beside it get its permissions.
         private_file(&database).map_err(cannot_use(&database))?;
         Ok(Self {
             database,
-            _lock: lock,
+            _lock: Some(lock),
         })
     }
 
     /// Takes a directory that holds a store.
     pub(super) fn of_store(directory: &Path) -> Result<Self, OpenError> {
-        if fs::metadata(directory.join(DATABASE)).is_err() {
+        Self::visit(directory)?;
+        Self::occupy(directory)
+    }
+
+    /// A directory that holds a store and stays whoever's it is: for connections that read.
+    pub(super) fn visit(directory: &Path) -> Result<Self, OpenError> {
+        let database = directory.join(DATABASE);
+        if fs::metadata(&database).is_err() {
             return Err(OpenError::Missing {
                 path: directory.to_owned(),
             });
         }
-        Self::occupy(directory)
+        Ok(Self {
+            database,
+            _lock: None,
+        })
     }
 
     /// A connection that writes.
@@ -98,6 +113,40 @@ impl Home {
             .filter_map(|path| fs::metadata(path).ok())
             .map(|metadata| metadata.len())
             .sum()
+    }
+}
+
+/// Whether a process has the directory. One that takes it at this very moment waits until this has looked.
+pub(super) fn is_occupied(directory: &Path) -> Result<bool, OpenError> {
+    let path = directory.join(LOCK);
+    let looked = match File::open(&path) {
+        Ok(lock) => is_held(&lock),
+        // Nobody has ever taken it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    };
+    looked.map_err(cannot_use(&path))
+}
+
+/// Takes the lock; says whether that went. Whoever only looks at it gives it back at once.
+fn take(lock: &File) -> io::Result<bool> {
+    for _ in 0..TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if is_held(lock)? => return Ok(false),
+            Err(TryLockError::WouldBlock) => thread::sleep(BETWEEN_TRIES),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a process has the lock for itself alone.
+fn is_held(lock: &File) -> io::Result<bool> {
+    match lock.try_lock_shared() {
+        Ok(()) => lock.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

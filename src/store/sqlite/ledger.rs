@@ -8,7 +8,7 @@ use super::{
     OpenError, Settings,
     record::{Append, ENCODING, Ended, NewRun, Row},
     retention::{Finished, REQUESTS_KEPT, Shelf},
-    schema::{number, unsigned},
+    schema::{self, number, unsigned},
 };
 use crate::{
     domain::{
@@ -72,19 +72,14 @@ pub(super) struct Move {
 
 impl Ledger {
     pub(super) fn open(connection: Connection, settings: Settings) -> Result<Self, OpenError> {
-        let position: i64 = connection.query_row(
-            "SELECT max(value, coalesce((SELECT max(position) FROM event), 0))
-             FROM meta WHERE key = 'position'",
-            [],
-            |row| row.get(0),
-        )?;
+        let position = schema::position(&connection)?;
         Ok(Self {
             connection,
             settings,
             now: Timestamp::default(),
             shelves: HashMap::new(),
             runs: HashMap::new(),
-            position: unsigned(position),
+            position,
         })
     }
 

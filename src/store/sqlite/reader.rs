@@ -10,7 +10,7 @@ use super::{
     failure::{unavailable, unreadable},
     home::Home,
     record::decode,
-    schema::{number, unsigned},
+    schema::{self, number, unsigned},
 };
 use crate::{
     domain::{
@@ -277,6 +277,10 @@ impl Reading<'_> {
             |row| row.get(0),
         )?;
         Ok(found.into_iter().next().map(RunId::from_bytes))
+    }
+
+    pub(super) fn position(&self) -> Result<u64, StoreError> {
+        schema::position(self.0).map_err(|error| unavailable(&error))
     }
 
     /// All rows of a question.

@@ -3,7 +3,9 @@
 //! A migration is never changed once a version with it was released; a new one is added behind it. The
 //! table `schema_version` says which have been applied, and when.
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use std::cmp::Ordering;
+
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::OpenError;
 use crate::domain::time::Timestamp;
@@ -90,19 +92,34 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
+/// Says whether the tables are those of this version, and changes nothing.
+pub(super) fn check(connection: &Connection) -> Result<(), OpenError> {
+    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if application != APPLICATION_ID {
+        return Err(OpenError::Foreign);
+    }
+    let found = version(connection)?;
+    let known = number(MIGRATIONS.len() as u64);
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(OpenError::Newer { found, known }),
+        Ordering::Less => Err(OpenError::Older { found, known }),
+    }
+}
+
+/// The newest migration that was applied; 0 is none.
+fn version(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    let newest = "SELECT coalesce(max(version), 0) FROM schema_version";
+    connection.query_row(newest, [], |row| row.get(0))
+}
+
 /// Brings the schema to the newest version.
 pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, time INTEGER NOT NULL)",
     )?;
-    let found: Option<i64> = transaction
-        .query_row("SELECT max(version) FROM schema_version", [], |row| {
-            row.get(0)
-        })
-        .optional()?
-        .flatten();
-    let (found, known) = (found.unwrap_or(0), number(MIGRATIONS.len() as u64));
+    let (found, known) = (version(&transaction)?, number(MIGRATIONS.len() as u64));
     if found > known {
         return Err(OpenError::Newer { found, known });
     }
@@ -126,6 +143,13 @@ pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// The newest position that was given out.
+pub(super) fn position(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    let newest = "SELECT max(value, coalesce((SELECT max(position) FROM event), 0))
+                  FROM meta WHERE key = 'position'";
+    connection.query_row(newest, [], |row| row.get(0).map(unsigned))
 }
 
 /// A number as SQLite has it: signed. Ours stay below 2^63.

@@ -130,6 +130,36 @@ async fn a_directory_has_one_server() {
 }
 
 #[tokio::test]
+async fn a_store_is_read_while_a_server_writes_to_it_and_nothing_is_written_by_the_reader() {
+    let folder = TempDir::new().unwrap();
+    let (data, acme) = (folder.path().join("data"), tenant("acme"));
+    let missing = Sqlite::read_only(&data, Settings::default());
+    assert!(matches!(missing, Err(OpenError::Missing { .. })));
+    assert!(!is_open(&data).unwrap());
+    let server = open(&folder).unwrap();
+    assert!(is_open(&data).unwrap());
+    server.create(new_run(run(1, "red"))).await.unwrap();
+    let reader = Sqlite::read_only(&data, Settings::default()).unwrap();
+    append(&server, 1, 1, completed("m1", "hi", &[]))
+        .await
+        .unwrap();
+    assert_eq!(sequences(&reader, 1).await, [1, 2]);
+    assert_eq!(
+        reader.position(&acme).await,
+        server.position(&acme).await,
+        "it is the writer's, as it is now"
+    );
+    let written = reader.create(new_run(run(2, "red"))).await;
+    assert!(matches!(written, Err(StoreError::Unavailable(_))));
+    let claimed = reader.claim(None, 10).await;
+    assert!(matches!(claimed, Err(StoreError::Unavailable(_))));
+    drop(server);
+    assert!(!is_open(&data).unwrap());
+    assert_eq!(sequences(&reader, 1).await, [1, 2]);
+    let _next = open(&folder).expect("a reader is in nobody's way");
+}
+
+#[tokio::test]
 async fn nobody_else_can_read_what_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");

@@ -41,6 +41,7 @@ type Pending = Box<dyn FnOnce(Result<(), StoreError>)>;
 
 /// The way to the writing thread. Dropping it writes what is queued, and waits for that.
 pub(super) struct Writer {
+    /// `None` when nothing is written here, and at the end.
     queue: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     /// The newest position that is on the disk.
@@ -74,6 +75,15 @@ impl Writer {
         })
     }
 
+    /// The way to nobody: nothing is written.
+    pub(super) fn absent() -> Self {
+        Self {
+            queue: None,
+            thread: None,
+            position: Arc::default(),
+        }
+    }
+
     /// Hands a job over, waiting for room, and waits until it is on the disk. Dropped after it was handed
     /// over, it is done all the same.
     pub(super) async fn ask<T>(
@@ -81,14 +91,16 @@ impl Writer {
         job: impl FnOnce(Answer<T>) -> Job + Send,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let queue = self.queue.as_ref().ok_or_else(ended)?;
+        let read_only = || StoreError::Unavailable("it is only read here".to_owned());
+        let queue = self.queue.as_ref().ok_or_else(read_only)?;
         queue.send(job(answer)).await.map_err(|_closed| ended())?;
         answered.await.unwrap_or_else(|_dropped| Err(ended()))
     }
 
-    /// The newest position that is on the disk.
-    pub(super) fn position(&self) -> u64 {
-        self.position.load(Ordering::Acquire)
+    /// The newest position that is on the disk; `None` when somebody else writes.
+    pub(super) fn position(&self) -> Option<u64> {
+        let position = self.position.load(Ordering::Acquire);
+        self.queue.is_some().then_some(position)
     }
 }
 

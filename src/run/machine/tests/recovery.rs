@@ -126,6 +126,47 @@ fn a_run_that_was_being_cancelled_is_cancelled() {
     );
 }
 
+/// The process ends, and another one takes the run over to cancel it.
+fn crash_and_cancel(rig: &mut Rig) -> Vec<String> {
+    let resume = rig.crash_and(|history| history.cancel("at rest".to_owned()));
+    rig.feed(resume)
+}
+
+#[test]
+fn a_run_at_rest_that_is_cancelled_ends_before_it_goes_on() {
+    let mut rig = Rig::calling(spec(), &["pay", "find", "read"]);
+    rig.feed(accepted("c0", 1));
+    rig.feed(result("c2", 1));
+    assert_eq!(
+        crash_and_cancel(&mut rig),
+        [
+            "run Cancelling",
+            "c0/1 Failed OUTCOME_UNKNOWN",
+            "c1/0 Cancelled CANCELLED",
+            "message r1",
+            "run Cancelled"
+        ]
+    );
+    assert_eq!(rig.run().cancel_reason, "at rest");
+    let mut rig = Rig::asked(spec());
+    assert_eq!(
+        crash_and_cancel(&mut rig),
+        ["run Cancelling", "discarded m0", "run Cancelled"]
+    );
+}
+
+#[test]
+fn a_run_that_was_being_cancelled_keeps_its_reason_when_it_is_cancelled_at_rest() {
+    let mut rig = Rig::calling(spec(), &["pay"]);
+    rig.feed(accepted("c0", 1));
+    rig.feed(cancel());
+    assert_eq!(
+        crash_and_cancel(&mut rig),
+        ["c0/1 Failed OUTCOME_UNKNOWN", "message r1", "run Cancelled"]
+    );
+    assert_eq!(rig.run().cancel_reason, "enough");
+}
+
 #[test]
 fn a_run_whose_time_is_up_meanwhile_says_so() {
     let mut rig = Rig::calling(spec(), &["pay"]);

@@ -149,12 +149,18 @@ impl Rig {
     /// The process ends, and another one takes the run over: all that is left is the log. Returns what the
     /// machine is to be fed first.
     pub(super) fn crash(&mut self) -> Input {
+        self.crash_and(|_| {})
+    }
+
+    /// The same, with something that is done to the run before it goes on.
+    pub(super) fn crash_and(&mut self, before: impl FnOnce(&mut History)) -> Input {
         let run = Arc::new(newborn(&self.spec, Timestamp::from_millis(1_000_000)));
         let settings = Arc::new(rig_settings());
         let mut history = History::new(Arc::clone(&self.spec), run, settings);
         for fact in &self.facts {
             history.add(fact);
         }
+        before(&mut history);
         let number = history.messages();
         let results = MessageId::parse(&format!("r{}", self.turns)).unwrap();
         self.machine = history.restore(results);
