@@ -50,3 +50,9 @@ npm_ci() {
   [ "$TOP/$1/node_modules/.package-lock.json" -nt "$TOP/$1/package-lock.json" ] ||
     (cd "$TOP/$1" && npm ci --silent --no-audit --no-fund)
 }
+
+# maven ARGUMENTS...: builds the Java client, in the folder where it is called.
+maven() {
+  need java 'the Java client' && need mvn 'the Java client' || return
+  MAVEN_OPTS=${MAVEN_OPTS:--Xmx512m} mvn --batch-mode --no-transfer-progress "$@"
+}
