@@ -170,6 +170,7 @@ fn parse(path: &Path, text: &str, instead: Instead) -> Result<RunSpec, String> {
         input: vec![message::user(input)],
         limits: Some(file.limits.encode(&place)?),
         labels: file.labels,
+        policy: None,
     })
 }
 

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::pb::v1::{
-    Completion, Error, FinishReason, Message, MessageDelta, Model, OutputSchemaMethod, Part, Run,
-    RunEvent, ToolCallUpdate, ToolResult, Usage, message_delta::Delta, part::Content,
-    run_event::Event, stream_completion_response,
+    Completion, Error, FinishReason, InputAnswer, Message, MessageDelta, Model, OutputSchemaMethod,
+    Part, Run, RunEvent, ToolCallUpdate, ToolResult, Usage, message_delta::Delta, part::Content,
+    required_input::Kind, run_event::Event, stream_completion_response,
 };
 
 /// An event of a streamed completion.
@@ -72,6 +72,22 @@ pub(super) fn run_event(event: &RunEvent) -> Value {
             ]),
         ),
         Some(Event::ToolCallUpdated(update)) => ("tool_call_updated", tool_call_update(update)),
+        Some(Event::InputAnswered(answer)) => ("input_answered", input_answer(answer)),
+        Some(Event::PolicyDecided(decided)) => (
+            "policy_decided",
+            object([
+                ("call_id", text(&decided.call_id)),
+                (
+                    "action",
+                    Some(json!(name(
+                        decided.action().as_str_name(),
+                        "POLICY_ACTION_"
+                    ))),
+                ),
+                ("rule_source", text(&decided.rule_source)),
+                ("reason", text(&decided.reason)),
+            ]),
+        ),
         Some(Event::Heartbeat(_)) => ("heartbeat", json!({})),
         None => ("unknown", json!({})),
     };
@@ -89,6 +105,7 @@ pub(super) fn run(run: &Run) -> Value {
             Some(json!(name(run.state().as_str_name(), "STATE_"))),
         ),
         ("error", run.error.as_ref().map(error)),
+        ("required_inputs", inputs(run)),
         ("output", run.output.as_ref().map(message)),
         ("usage", run.usage.as_ref().map(usage)),
         ("turn_count", Some(json!(run.turn_count))),
@@ -103,6 +120,41 @@ pub(super) fn run(run: &Run) -> Value {
         ("create_time", run.create_time.as_ref().map(time)),
         ("start_time", run.start_time.as_ref().map(time)),
         ("end_time", run.end_time.as_ref().map(time)),
+    ])
+}
+
+/// What a run waits for.
+fn inputs(run: &Run) -> Option<Value> {
+    let inputs = run.required_inputs.iter().map(|input| {
+        let approval = match &input.kind {
+            Some(Kind::ToolApproval(call)) => Some(tool_call(call)),
+            None => None,
+        };
+        object([
+            ("id", text(&input.id)),
+            ("call_id", text(&input.call_id)),
+            ("tool_approval", approval),
+            ("reason", text(&input.reason)),
+            (
+                "expire_time",
+                input.expire_time.as_ref().map(|t| json!(t.to_string())),
+            ),
+        ])
+    });
+    let inputs: Vec<Value> = inputs.collect();
+    (!inputs.is_empty()).then(|| json!(inputs))
+}
+
+fn input_answer(answer: &InputAnswer) -> Value {
+    object([
+        ("input_id", text(&answer.input_id)),
+        (
+            "action",
+            Some(json!(name(answer.action().as_str_name(), "ACTION_"))),
+        ),
+        ("content_json", text(&answer.content_json)),
+        ("reason", text(&answer.reason)),
+        ("principal", text(&answer.principal)),
     ])
 }
 

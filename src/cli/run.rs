@@ -136,7 +136,13 @@ impl RunPrinter {
                 }
                 Ok(())
             }
-            Some(Event::RunUpdated(_) | Event::Heartbeat(_)) | None => Ok(()),
+            Some(
+                Event::RunUpdated(_)
+                | Event::InputAnswered(_)
+                | Event::PolicyDecided(_)
+                | Event::Heartbeat(_),
+            )
+            | None => Ok(()),
         }
     }
 
@@ -227,6 +233,7 @@ impl RunPrinter {
                 Err(Stop::Failed(why))
             }
             run::State::Unspecified
+            | run::State::InputRequired
             | run::State::Queued
             | run::State::Running
             | run::State::Cancelling => Err(Stop::Failed("the run's end is not known".to_owned())),

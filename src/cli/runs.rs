@@ -142,7 +142,11 @@ async fn give_up_on_rest(
 fn is_over(run: &Run) -> bool {
     match run.state() {
         State::Succeeded | State::Failed | State::Cancelled => true,
-        State::Unspecified | State::Queued | State::Running | State::Cancelling => false,
+        State::Unspecified
+        | State::Queued
+        | State::Running
+        | State::InputRequired
+        | State::Cancelling => false,
     }
 }
 

@@ -86,6 +86,8 @@ pub(super) fn run_in(event: &RunEvent) -> Option<&Run> {
         | Event::MessageCompleted(_)
         | Event::MessageDiscarded(_)
         | Event::ToolCallUpdated(_)
+        | Event::InputAnswered(_)
+        | Event::PolicyDecided(_)
         | Event::Heartbeat(_) => None,
     }
 }

@@ -9,9 +9,11 @@ use super::{
     completion::Delta,
     fault::Fault,
     id::{CallId, HostId, MessageId, RunId},
+    input::InputAnswered,
     json::JsonText,
     message::{Message, Part, ToolCall, ToolResult},
     model::{FinishReason, ModelRef, Usage},
+    policy::PolicyDecision,
     run::Run,
     time::Timestamp,
     tool::ToolSpec,
@@ -48,7 +50,9 @@ impl Event {
             Fact::RunUpdated(run) => Some(run),
             Fact::MessageCompleted(_)
             | Fact::MessageDiscarded { .. }
-            | Fact::ToolCallUpdated(_) => None,
+            | Fact::ToolCallUpdated(_)
+            | Fact::InputAnswered(_)
+            | Fact::PolicyDecided(_) => None,
         }
     }
 
@@ -56,7 +60,11 @@ impl Event {
     pub fn new_calls(&self) -> impl Iterator<Item = &CallId> {
         let message = match &self.fact {
             Fact::MessageCompleted(completed) => Some(&completed.message),
-            Fact::RunUpdated(_) | Fact::MessageDiscarded { .. } | Fact::ToolCallUpdated(_) => None,
+            Fact::RunUpdated(_)
+            | Fact::MessageDiscarded { .. }
+            | Fact::ToolCallUpdated(_)
+            | Fact::InputAnswered(_)
+            | Fact::PolicyDecided(_) => None,
         };
         message
             .into_iter()
@@ -96,6 +104,10 @@ pub enum Fact {
     },
     /// A tool call changed its state.
     ToolCallUpdated(Arc<ToolCallUpdate>),
+    /// Somebody answered what the run waited for, or nobody did in time.
+    InputAnswered(Arc<InputAnswered>),
+    /// A policy decided about a call. Not told of calls that run because no rule says anything.
+    PolicyDecided(Arc<PolicyDecision>),
 }
 
 /// A message of a run.
@@ -125,7 +137,7 @@ pub struct Turn {
 /// Where a tool call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CallState {
-    /// Waits for a host.
+    /// Waits for its approval or for a host.
     Pending,
     /// A host has accepted it.
     Running,

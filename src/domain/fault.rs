@@ -184,6 +184,16 @@ reasons! {
     ResultTooLarge = "RESULT_TOO_LARGE" => ResourceExhausted,
     /// Two definitions of one tool name and version differ.
     VersionConflict = "VERSION_CONFLICT" => FailedPrecondition,
+
+    // --- policies and inputs ---
+    /// A policy does not allow the call.
+    PolicyDenied = "POLICY_DENIED" => PermissionDenied,
+    /// Whoever was asked has declined, or nobody has answered in time.
+    InputDeclined = "INPUT_DECLINED" => Aborted,
+    /// The run waits for no such input.
+    InputNotFound = "INPUT_NOT_FOUND" => NotFound,
+    /// The input was answered before, and otherwise.
+    InputAlreadyAnswered = "INPUT_ALREADY_ANSWERED" => FailedPrecondition,
 }
 
 impl fmt::Display for Reason {

@@ -188,6 +188,25 @@ fn fingerprint(text: &str) -> u128 {
     })
 }
 
+text_id!(
+    /// Something that a run waits for.
+    InputId,
+    "input"
+);
+
+impl InputId {
+    /// The id of what a call waits for, by the number of the question that it asks; 0 is its approval.
+    /// Whoever knows the call knows the id, in whatever process.
+    pub fn of_call(call_id: &CallId, number: u32) -> Self {
+        let call = call_id.as_str();
+        let call = call.strip_prefix("call_").unwrap_or(call);
+        Self(match number {
+            0 => format!("in_{call}").into(),
+            number => format!("in_{call}_{number}").into(),
+        })
+    }
+}
+
 impl CallId {
     /// Mints a new id. Call it from the shell only.
     pub fn mint() -> Self {

@@ -48,6 +48,8 @@ pub enum Scope {
     RunsWrite,
     /// Read and watch runs.
     RunsRead,
+    /// Answer what runs wait for.
+    RunsAnswer,
     /// Host tools; which names, [`Principal::may_host`] says.
     ToolsHost,
     /// Bind hosted tools to runs and list them; which names, [`Principal::may_use`] says.
@@ -56,10 +58,11 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Completions,
         Self::RunsWrite,
         Self::RunsRead,
+        Self::RunsAnswer,
         Self::ToolsHost,
         Self::ToolsUse,
     ];
@@ -70,6 +73,7 @@ impl Scope {
             Self::Completions => "completions",
             Self::RunsWrite => "runs.write",
             Self::RunsRead => "runs.read",
+            Self::RunsAnswer => "runs.answer",
             Self::ToolsHost => "tools.host",
             Self::ToolsUse => "tools.use",
         }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     fault::Fault,
     id::{CallId, RunId},
+    input::RequiredInput,
     message::Message,
     model::{FinishReason, ModelRef, Options, Usage},
+    policy::Policies,
     principal::Tenant,
     time::Timestamp,
     tool::{ToolBinding, ToolTarget},
@@ -58,7 +60,7 @@ pub struct Limits {
     /// Deepest nesting of subagents.
     #[serde(default)]
     pub max_depth: u32,
-    /// Wall-clock time.
+    /// Wall-clock time, but for what is spent in [`RunState::InputRequired`].
     pub timeout: Duration,
 }
 
@@ -73,6 +75,9 @@ pub struct RunSpec {
     pub limits: Limits,
     /// For listing, watching and routing.
     pub labels: BTreeMap<String, String>,
+    /// Which calls may run, beside what the operator says.
+    #[serde(default, skip_serializing_if = "Policies::is_empty")]
+    pub policy: Policies,
 }
 
 /// Where a run stands.
@@ -82,6 +87,8 @@ pub enum RunState {
     Queued,
     /// Works.
     Running,
+    /// Waits for an answer to at least one of its required inputs; its clock stands still.
+    InputRequired,
     /// Was asked to stop and is stopping.
     Cancelling,
     /// Ended well.
@@ -143,6 +150,29 @@ pub struct Run {
     /// Who called it, when it is a subagent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Arc<Parent>>,
+    /// What it waits for, and since when and how long before.
+    #[serde(default, skip_serializing_if = "Waiting::is_none")]
+    pub waiting: Waiting,
+}
+
+/// What a run waits for of people, and how long it has: time that does not count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// What must be answered, in [`RunState::InputRequired`].
+    pub inputs: Vec<Arc<RequiredInput>>,
+    /// Whether nothing else is under way, so that nothing is lost when the run is not even in memory.
+    pub is_idle: bool,
+    /// Since when it waits.
+    pub since: Option<Timestamp>,
+    /// How long it has waited before.
+    pub before: Duration,
+}
+
+impl Waiting {
+    /// Whether there is nothing to say.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where a subagent's run hangs in its tree.
@@ -162,6 +192,24 @@ impl Run {
         self.parent
             .as_ref()
             .map_or(self.id, |parent| parent.root_id)
+    }
+
+    /// It waits for these inputs from now on; for none, it goes on.
+    pub fn wait_for(&mut self, now: Timestamp, inputs: Vec<Arc<RequiredInput>>, is_idle: bool) {
+        if self.state == RunState::Running && !inputs.is_empty() {
+            self.state = RunState::InputRequired;
+            self.waiting.since = Some(now);
+        }
+        if self.state == RunState::InputRequired && inputs.is_empty() {
+            self.state = RunState::Running;
+        }
+        if inputs.is_empty()
+            && let Some(since) = self.waiting.since.take()
+        {
+            self.waiting.before += now.since(since);
+        }
+        self.waiting.inputs = inputs;
+        self.waiting.is_idle = is_idle;
     }
 
     /// The same run, seen when this was the newest event of its log.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::{
-    convert::{At, call, run as encode_run},
+    convert::{At, call, input, run as encode_run},
     host::{Ear, Hosting},
     stream::{Listener, Speaker, Streams, Verdict, violation},
     watch::{detail, next_events, position},
@@ -15,7 +15,8 @@ use crate::{
         call::Command,
         fault::{Fault, Reason},
         id::RunId,
-        principal::{Principal, Tenant},
+        input::InputAnswer,
+        principal::{Principal, Scope},
         run::Run,
         trace::Trace,
     },
@@ -41,7 +42,7 @@ pub(super) struct RunListener {
     /// `None`: the run had ended when the stream began.
     ear: Option<Ear>,
     runs: Arc<Runs>,
-    tenant: Tenant,
+    principal: Arc<Principal>,
     run_id: RunId,
 }
 
@@ -129,7 +130,7 @@ impl Hosting {
     /// The listener of an attachment.
     pub(super) fn run_listener(
         &self,
-        tenant: &Tenant,
+        principal: &Arc<Principal>,
         run_id: RunId,
         inward: Option<Inward>,
     ) -> RunListener {
@@ -137,10 +138,10 @@ impl Hosting {
             ear: inward.map(|inward| Ear {
                 inward,
                 runs: Arc::clone(&self.runs),
-                tenant: tenant.clone(),
+                tenant: principal.tenant.clone(),
             }),
             runs: Arc::clone(&self.runs),
-            tenant: tenant.clone(),
+            principal: Arc::clone(principal),
             run_id,
         }
     }
@@ -155,7 +156,13 @@ impl Listener for RunListener {
             Some(Message::Start(_)) => return Err(violation("the start comes first, once")),
             Some(Message::Cancellation(cancellation)) => {
                 let reason = encode_run::cancel_reason(&cancellation.reason);
-                self.runs.cancel(&self.tenant, self.run_id, reason).await?;
+                let tenant = &self.principal.tenant;
+                self.runs.cancel(tenant, self.run_id, reason).await?;
+                FromHost::Heartbeat
+            }
+            Some(Message::Answer(answer)) => {
+                self.answer(input::answer(answer, &At::root("answer"))?)
+                    .await?;
                 FromHost::Heartbeat
             }
             Some(Message::Report(report)) => {
@@ -176,6 +183,29 @@ impl Listener for RunListener {
     fn half_closed(&self) {
         if let Some(ear) = &self.ear {
             ear.inward.half_close();
+        }
+    }
+}
+
+// === impl RunListener ===
+
+impl RunListener {
+    /// One that comes too late is left to the events: they tell what counted.
+    async fn answer(&self, answer: InputAnswer) -> Result<(), Fault> {
+        if !self.principal.has(Scope::RunsAnswer) {
+            let scope = Scope::RunsAnswer.name();
+            let why = format!("the caller lacks the scope {scope}");
+            return Err(Fault::new(Reason::PermissionDenied, why).with("scope", scope));
+        }
+        let answered = self.runs.answer(&self.principal, self.run_id, vec![answer]);
+        match answered.await {
+            Ok(_run) => Ok(()),
+            Err(fault)
+                if [Reason::InputAlreadyAnswered, Reason::RunFinished].contains(&fault.reason) =>
+            {
+                Ok(())
+            }
+            Err(fault) => Err(fault),
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) enum Access {
 /// What the method at this path asks of its caller. A method that is not there asks for nothing: it
 /// answers `UNIMPLEMENTED`.
 pub(super) fn access(path: &str) -> Access {
-    use Scope::{Completions, RunsRead, RunsWrite, ToolsHost, ToolsUse};
+    use Scope::{Completions, RunsAnswer, RunsRead, RunsWrite, ToolsHost, ToolsUse};
     let Some((service, method)) = path.trim_start_matches('/').split_once('/') else {
         return Access::Anybody;
     };
@@ -54,6 +54,7 @@ pub(super) fn access(path: &str) -> Access {
         ("runwire.v1.RunService", "CreateRun" | "AttachRun" | "CancelRun") => {
             Access::Scoped(&[RunsWrite])
         }
+        ("runwire.v1.RunService", "AnswerInput") => Access::Scoped(&[RunsAnswer]),
         ("runwire.v1.RunService", _) => Access::Scoped(&[RunsRead]),
         // Who attaches to runs runs their tools without hosting any.
         ("runwire.v1.ToolService", "ReportToolCall") => Access::Scoped(&[ToolsHost, RunsWrite]),
@@ -194,6 +195,7 @@ mod tests {
         for denied in [
             "/runwire.v1.RunService/CreateRun",
             "/runwire.v1.RunService/CancelRun",
+            "/runwire.v1.RunService/AnswerInput",
             "/runwire.v1.RunService/AttachRun",
             "/runwire.v1.ToolService/HostTools",
             "/runwire.v1.ToolService/ReportToolCall",

@@ -6,8 +6,10 @@ pub(super) mod completion;
 pub(super) mod event;
 pub(super) mod fault;
 pub(super) mod generation;
+pub(super) mod input;
 pub(super) mod message;
 pub(super) mod model;
+mod policy;
 pub(super) mod run;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     attach::RunSpeaker,
-    convert::{At, run as convert},
+    convert::{At, input, run as convert},
     host::Hosting,
     page,
     status::status,
@@ -16,10 +16,10 @@ use super::{
 use crate::{
     domain::{fault::Fault, principal::Principal, run::Run, trace::Trace},
     pb::v1::{
-        AttachRunRequest, AttachRunResponse, CancelRunRequest, CancelRunResponse, CreateRunRequest,
-        CreateRunResponse, GetRunRequest, GetRunResponse, ListRunsRequest, ListRunsResponse,
-        WatchRunRequest, WatchRunResponse, WatchRunsRequest, WatchRunsResponse,
-        run_service_server::RunService,
+        AnswerInputRequest, AnswerInputResponse, AttachRunRequest, AttachRunResponse,
+        CancelRunRequest, CancelRunResponse, CreateRunRequest, CreateRunResponse, GetRunRequest,
+        GetRunResponse, ListRunsRequest, ListRunsResponse, WatchRunRequest, WatchRunResponse,
+        WatchRunsRequest, WatchRunsResponse, run_service_server::RunService,
     },
     run::{Detail, WatchMany, port::RunFilter},
 };
@@ -160,9 +160,7 @@ impl RunService for RunCalls {
             .session
             .map(|session| (session.inward, session.outward))
             .unzip();
-        let listener = self
-            .0
-            .run_listener(&principal.tenant, attached.run_id, inward);
+        let listener = self.0.run_listener(&principal, attached.run_id, inward);
         Ok(Response::new(replies(RunSpeaker {
             started: Some(attached.started),
             run_id: attached.run_id,
@@ -232,6 +230,28 @@ impl RunService for RunCalls {
         let watching = self.many(&principal, request.into_inner()).await;
         let watching = watching.map_err(|fault| status(&fault))?;
         Ok(Response::new(replies(watching)))
+    }
+
+    /// Answers what a run waits for.
+    ///
+    /// `INVALID_ARGUMENT` for answers that do not fit what is asked, which leave it open; `NOT_FOUND` /
+    /// `RUN_NOT_FOUND` or `INPUT_NOT_FOUND`, `FAILED_PRECONDITION` / `INPUT_ALREADY_ANSWERED` or
+    /// `RUN_FINISHED`, `UNAVAILABLE`.
+    async fn answer_input(
+        &self,
+        request: Request<AnswerInputRequest>,
+    ) -> Result<Response<AnswerInputResponse>, Status> {
+        let answered = async {
+            let principal = caller(&request)?;
+            let request = request.into_inner();
+            let run_id = convert::run_id(&request.run_id)?;
+            let answers = input::answers(request.answers)?;
+            self.0.runs.answer(&principal, run_id, answers).await
+        };
+        let run = Some(convert::encode(
+            &*answered.await.map_err(|fault| status(&fault))?,
+        ));
+        Ok(Response::new(AnswerInputResponse { run }))
     }
 
     /// Asks a run to stop.

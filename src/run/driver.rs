@@ -29,6 +29,7 @@ use crate::domain::{
     completion::Request,
     event::Fact,
     fault::{Fault, Reason},
+    input::InputAnswer,
     principal::Tenant,
     run::{Run, RunSpec, RunState},
     time::Timestamp,
@@ -171,12 +172,33 @@ impl Driver {
     }
 
     fn step(&mut self, now: Timestamp, input: Input, slip: Option<ReceiptSlip>, batch: &mut Batch) {
+        if let Input::Answer { answers, .. } = &input
+            && let Err(fault) = self.judge(answers)
+        {
+            if let Some(slip) = slip {
+                slip.refuse(fault);
+            }
+            return;
+        }
         self.stepping = true;
         let step = self.machine.step(now, input);
         self.stepping = false;
         batch.facts.extend(step.facts);
         batch.effects.extend(step.effects);
         batch.receipts.extend(slip.zip(step.receipt));
+    }
+
+    /// Whether all answers fit what is asked.
+    fn judge(&self, answers: &[InputAnswer]) -> Result<(), Fault> {
+        let tools = &self.shared.ports.tools;
+        for (index, answer) in answers.iter().enumerate() {
+            let judged = self.machine.judge(answer, |tool, a| tools.check(tool, a));
+            judged.map_err(|fault| {
+                let field = format!("answers[{index}].content_json");
+                Fault::field(fault.reason, field, fault.message)
+            })?;
+        }
+        Ok(())
     }
 
     async fn commit(&mut self, now: Timestamp, facts: Vec<Fact>) -> Result<(), Fault> {
@@ -223,7 +245,7 @@ impl Driver {
         let mut models = Vec::with_capacity(1 + agent.fallback_models.len());
         models.push(agent.model.clone());
         models.extend_from_slice(&agent.fallback_models);
-        let left = self.machine.run_deadline().since(self.now());
+        let left = self.machine.time_left(self.now());
         let plan = Plan {
             models,
             // An answer in one piece is cheaper, and nobody would see it grow.

@@ -16,6 +16,7 @@
 //! System instructions come first in the conversation, once, also when the input begins with a system
 //! message of its own, which then follows them.
 
+mod approval;
 mod call;
 mod effect;
 mod ending;
@@ -28,7 +29,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use call::Call;
 pub use effect::{Answered, Effect, Input, News, Step};
@@ -157,16 +158,16 @@ impl Machine {
                 None
             }
         };
-        let of_run = (!self.cancelling).then_some(self.world.deadline);
+        let of_run = self.world.deadline().filter(|_| !self.cancelling);
         [of_stage, of_run, self.out.flush_at]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// When the run's time is up.
-    pub const fn run_deadline(&self) -> Timestamp {
-        self.world.deadline
+    /// What the run has left of its time.
+    pub fn time_left(&self, now: Timestamp) -> Duration {
+        self.world.time_left(now)
     }
 
     /// Whether the run has ended, or will have once the facts of the last step are stored.
@@ -209,6 +210,9 @@ impl Machine {
         match input {
             Input::Call { delivery, news } => return self.hear(now, &delivery, news),
             Input::Cancel { reason } => return Some(self.cancel(now, reason)),
+            Input::Answer { answers, principal } => {
+                return Some(self.answer(now, answers, &principal));
+            }
             Input::Begin => self.begin(now),
             Input::Resume { message_id, end } => self.resume(now, message_id, end),
             Input::Tick => self.tick(now),
@@ -261,7 +265,7 @@ impl Machine {
         if self.is_over() {
             return;
         }
-        if now >= self.world.deadline && !self.cancelling {
+        if self.world.is_out_of_time(now) && !self.cancelling {
             return self.time_out(now);
         }
         match &mut self.stage {
@@ -296,6 +300,7 @@ impl Machine {
     /// Changes the run and says so.
     fn update_run(&mut self, change: impl FnOnce(&mut Run)) {
         change(Arc::make_mut(&mut self.run));
+        self.world.set_clock(&self.run);
         self.out.fact(Fact::RunUpdated(Arc::clone(&self.run)));
     }
 
@@ -303,6 +308,7 @@ impl Machine {
     fn end(&mut self, now: Timestamp, state: RunState, change: impl FnOnce(&mut Run)) {
         self.stage = Stage::Over;
         self.update_run(|run| {
+            run.wait_for(now, Vec::new(), false);
             run.state = state;
             run.end_time = Some(now);
             change(run);

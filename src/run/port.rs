@@ -12,6 +12,7 @@ use crate::domain::{
     event::Event,
     fault::{Fault, Reason},
     id::{CallId, HostId, RequestId, RunId, ThreadId},
+    input::InputAnswer,
     json::JsonText,
     model::{ModelInfo, ModelRef},
     principal::Tenant,
@@ -148,17 +149,31 @@ pub enum CallNews {
 
 /// Where the receipt of a report goes. Dropping it unanswered tells the host nothing: it will send the
 /// report again.
-pub struct ReceiptSlip(Box<dyn FnOnce(Disposition) + Send>);
+pub struct ReceiptSlip(Box<dyn FnOnce(Result<Disposition, Fault>) + Send>);
 
 impl ReceiptSlip {
     /// A slip that hands the disposition to `answer`, which must not wait.
     pub fn new(answer: impl FnOnce(Disposition) + Send + 'static) -> Self {
+        Self(Box::new(|outcome| {
+            if let Ok(disposition) = outcome {
+                answer(disposition);
+            }
+        }))
+    }
+
+    /// A slip of what may be refused, too.
+    pub fn or_refusal(answer: impl FnOnce(Result<Disposition, Fault>) + Send + 'static) -> Self {
         Self(Box::new(answer))
     }
 
     /// Answers.
     pub fn answer(self, disposition: Disposition) {
-        (self.0)(disposition);
+        (self.0)(Ok(disposition));
+    }
+
+    /// Says why it is not taken. Nothing has changed.
+    pub fn refuse(self, fault: Fault) {
+        (self.0)(Err(fault));
     }
 }
 
@@ -184,6 +199,16 @@ pub enum RunInput {
         reason: String,
         /// Answered once it is stored that the run stops.
         slip: Option<ReceiptSlip>,
+    },
+    /// Somebody answers what it waits for.
+    Answer {
+        /// The answers, to different inputs: all of them count, or none.
+        answers: Vec<InputAnswer>,
+        /// Who gives them.
+        principal: Arc<str>,
+        /// Answered once they are stored: `Stale` when the run does not wait for all of them. Refused when
+        /// one of them does not fit what is asked.
+        slip: ReceiptSlip,
     },
     /// Its stream was lost with the policy CANCEL, and nobody has attached again within the grace.
     Abandoned,

@@ -1,6 +1,7 @@
 //! All runs of the server: creation, look-up, cancellation, and what is answered about runs that have
 //! ended.
 
+mod answering;
 mod creation;
 mod rest;
 
@@ -375,7 +376,9 @@ impl Runs {
                     Fact::ToolCallUpdated(_)
                     | Fact::RunUpdated(_)
                     | Fact::MessageCompleted(_)
-                    | Fact::MessageDiscarded { .. } => {}
+                    | Fact::MessageDiscarded { .. }
+                    | Fact::InputAnswered(_)
+                    | Fact::PolicyDecided(_) => {}
                 }
             }
             if events.len() < PAGE {

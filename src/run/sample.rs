@@ -12,8 +12,9 @@ use crate::domain::{
     id::{CallId, MessageId, RequestId, RunId},
     message::{Content, Message, Part, Role, ToolCall},
     model::{ModelRef, Options, Usage},
+    policy::Policies,
     principal::Tenant,
-    run::{Agent, Limits, Run, RunSpec, RunState},
+    run::{Agent, Limits, Run, RunSpec, RunState, Waiting},
     time::Timestamp,
 };
 
@@ -81,6 +82,7 @@ pub(crate) fn run(number: u128, team: &str) -> Run {
         cancel_reason: String::new(),
         trace: None,
         parent: None,
+        waiting: Waiting::default(),
     }
 }
 
@@ -104,6 +106,7 @@ pub(crate) fn new_run(run: Run) -> NewRun {
             timeout: Duration::from_secs(60),
         },
         labels: run.labels.clone(),
+        policy: Policies::default(),
     };
     NewRun {
         spec: Arc::new(spec),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::port::{Clock, Models, RetryPolicy, Store, Tools};
-use crate::domain::run::Limits;
+use crate::domain::{policy::ToolPolicy, run::Limits};
 
 /// The world a run lives in.
 #[derive(Clone)]
@@ -29,6 +29,10 @@ impl std::fmt::Debug for Ports {
 pub struct Settings {
     /// What a caller's unset limits become, and at most can be.
     pub default_limits: Limits,
+    /// The operator's policy, which comes before that of any run.
+    pub policy: Arc<ToolPolicy>,
+    /// How long an answer is waited for before the input is declined by itself.
+    pub input_timeout: Duration,
     /// Time for one tool execution, from acceptance.
     pub tool_timeout: Duration,
     /// Time to wait for a host to accept a call.
@@ -77,6 +81,8 @@ impl Default for Settings {
                 max_depth: 4,
                 timeout: Duration::from_secs(60 * 60),
             },
+            policy: Arc::default(),
+            input_timeout: Duration::from_secs(7 * 24 * 60 * 60),
             tool_timeout: Duration::from_secs(5 * 60),
             accept_timeout: Duration::from_secs(60),
             reaction_timeout: Duration::from_secs(15),

@@ -82,7 +82,9 @@ impl Scene {
                 (format!("{} {text}", delivery.call_id), slip)
             }
             RunInput::Abandoned => ("abandoned".to_owned(), None),
-            RunInput::Cancel { .. } => panic!("the hub cancels no run"),
+            RunInput::Cancel { .. } | RunInput::Answer { .. } => {
+                panic!("the hub cancels and answers no run")
+            }
         }
     }
 

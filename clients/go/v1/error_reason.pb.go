@@ -265,6 +265,22 @@ const (
 	//
 	//	"metadata": {"tool": "get_weather", "version": "3"}}
 	ErrorReason_ERROR_REASON_VERSION_CONFLICT ErrorReason = 55
+	// A policy does not allow the call: in data only, the model is told.
+	ErrorReason_ERROR_REASON_POLICY_DENIED ErrorReason = 56
+	// Whoever was asked has declined, or nobody has answered in time: in data only, the model is told.
+	ErrorReason_ERROR_REASON_INPUT_DECLINED ErrorReason = 57
+	// The run waits for no input of this id and never has.
+	// Metadata: input_id.
+	// Example: {"reason": "INPUT_NOT_FOUND", "domain": "runwire.dev",
+	//
+	//	"metadata": {"input_id": "in_019b0c6e5f0c7c3a8f4e2d1b0a998877"}}
+	ErrorReason_ERROR_REASON_INPUT_NOT_FOUND ErrorReason = 58
+	// The input was answered before, with another answer, or its time was up.
+	// Metadata: input_id.
+	// Example: {"reason": "INPUT_ALREADY_ANSWERED", "domain": "runwire.dev",
+	//
+	//	"metadata": {"input_id": "in_019b0c6e5f0c7c3a8f4e2d1b0a998877"}}
+	ErrorReason_ERROR_REASON_INPUT_ALREADY_ANSWERED ErrorReason = 59
 )
 
 // Enum value maps for ErrorReason.
@@ -326,6 +342,10 @@ var (
 		53: "ERROR_REASON_TOOL_FAILED",
 		54: "ERROR_REASON_RESULT_TOO_LARGE",
 		55: "ERROR_REASON_VERSION_CONFLICT",
+		56: "ERROR_REASON_POLICY_DENIED",
+		57: "ERROR_REASON_INPUT_DECLINED",
+		58: "ERROR_REASON_INPUT_NOT_FOUND",
+		59: "ERROR_REASON_INPUT_ALREADY_ANSWERED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                   0,
@@ -384,6 +404,10 @@ var (
 		"ERROR_REASON_TOOL_FAILED":                   53,
 		"ERROR_REASON_RESULT_TOO_LARGE":              54,
 		"ERROR_REASON_VERSION_CONFLICT":              55,
+		"ERROR_REASON_POLICY_DENIED":                 56,
+		"ERROR_REASON_INPUT_DECLINED":                57,
+		"ERROR_REASON_INPUT_NOT_FOUND":               58,
+		"ERROR_REASON_INPUT_ALREADY_ANSWERED":        59,
 	}
 )
 
@@ -419,7 +443,7 @@ var File_runwire_v1_error_reason_proto protoreflect.FileDescriptor
 const file_runwire_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1drunwire/v1/error_reason.proto\x12\n" +
-	"runwire.v1*\xd1\x0f\n" +
+	"runwire.v1*\xdd\x10\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12#\n" +
@@ -477,7 +501,11 @@ const file_runwire_v1_error_reason_proto_rawDesc = "" +
 	"\x19ERROR_REASON_TOOL_CHANGED\x104\x12\x1c\n" +
 	"\x18ERROR_REASON_TOOL_FAILED\x105\x12!\n" +
 	"\x1dERROR_REASON_RESULT_TOO_LARGE\x106\x12!\n" +
-	"\x1dERROR_REASON_VERSION_CONFLICT\x107B7\n" +
+	"\x1dERROR_REASON_VERSION_CONFLICT\x107\x12\x1e\n" +
+	"\x1aERROR_REASON_POLICY_DENIED\x108\x12\x1f\n" +
+	"\x1bERROR_REASON_INPUT_DECLINED\x109\x12 \n" +
+	"\x1cERROR_REASON_INPUT_NOT_FOUND\x10:\x12'\n" +
+	"#ERROR_REASON_INPUT_ALREADY_ANSWERED\x10;B7\n" +
 	"\x0edev.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3"
 
 var (

@@ -78,6 +78,63 @@ func (HostAffinity) EnumDescriptor() ([]byte, []int) {
 	return file_runwire_v1_run_proto_rawDescGZIP(), []int{0}
 }
 
+// PolicyAction is what a policy decides about a call.
+type PolicyAction int32
+
+const (
+	// As ALLOW.
+	PolicyAction_POLICY_ACTION_UNSPECIFIED PolicyAction = 0
+	// It runs.
+	PolicyAction_POLICY_ACTION_ALLOW PolicyAction = 1
+	// It does not run; the model is told the reason, and the run goes on.
+	PolicyAction_POLICY_ACTION_DENY PolicyAction = 2
+	// It waits for an answer.
+	PolicyAction_POLICY_ACTION_REQUIRE_APPROVAL PolicyAction = 3
+)
+
+// Enum value maps for PolicyAction.
+var (
+	PolicyAction_name = map[int32]string{
+		0: "POLICY_ACTION_UNSPECIFIED",
+		1: "POLICY_ACTION_ALLOW",
+		2: "POLICY_ACTION_DENY",
+		3: "POLICY_ACTION_REQUIRE_APPROVAL",
+	}
+	PolicyAction_value = map[string]int32{
+		"POLICY_ACTION_UNSPECIFIED":      0,
+		"POLICY_ACTION_ALLOW":            1,
+		"POLICY_ACTION_DENY":             2,
+		"POLICY_ACTION_REQUIRE_APPROVAL": 3,
+	}
+)
+
+func (x PolicyAction) Enum() *PolicyAction {
+	p := new(PolicyAction)
+	*p = x
+	return p
+}
+
+func (x PolicyAction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PolicyAction) Descriptor() protoreflect.EnumDescriptor {
+	return file_runwire_v1_run_proto_enumTypes[1].Descriptor()
+}
+
+func (PolicyAction) Type() protoreflect.EnumType {
+	return &file_runwire_v1_run_proto_enumTypes[1]
+}
+
+func (x PolicyAction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PolicyAction.Descriptor instead.
+func (PolicyAction) EnumDescriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{1}
+}
+
 // State of a run.
 type Run_State int32
 
@@ -88,6 +145,8 @@ const (
 	Run_STATE_QUEUED Run_State = 1
 	// Works.
 	Run_STATE_RUNNING Run_State = 2
+	// Waits for answers to required_inputs. Calls that need none run meanwhile; the run's timeout stands still.
+	Run_STATE_INPUT_REQUIRED Run_State = 3
 	// Was asked to stop and is stopping.
 	Run_STATE_CANCELLING Run_State = 4
 	// Ended well. Terminal.
@@ -104,19 +163,21 @@ var (
 		0: "STATE_UNSPECIFIED",
 		1: "STATE_QUEUED",
 		2: "STATE_RUNNING",
+		3: "STATE_INPUT_REQUIRED",
 		4: "STATE_CANCELLING",
 		5: "STATE_SUCCEEDED",
 		6: "STATE_FAILED",
 		7: "STATE_CANCELLED",
 	}
 	Run_State_value = map[string]int32{
-		"STATE_UNSPECIFIED": 0,
-		"STATE_QUEUED":      1,
-		"STATE_RUNNING":     2,
-		"STATE_CANCELLING":  4,
-		"STATE_SUCCEEDED":   5,
-		"STATE_FAILED":      6,
-		"STATE_CANCELLED":   7,
+		"STATE_UNSPECIFIED":    0,
+		"STATE_QUEUED":         1,
+		"STATE_RUNNING":        2,
+		"STATE_INPUT_REQUIRED": 3,
+		"STATE_CANCELLING":     4,
+		"STATE_SUCCEEDED":      5,
+		"STATE_FAILED":         6,
+		"STATE_CANCELLED":      7,
 	}
 )
 
@@ -131,11 +192,11 @@ func (x Run_State) String() string {
 }
 
 func (Run_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_runwire_v1_run_proto_enumTypes[1].Descriptor()
+	return file_runwire_v1_run_proto_enumTypes[2].Descriptor()
 }
 
 func (Run_State) Type() protoreflect.EnumType {
-	return &file_runwire_v1_run_proto_enumTypes[1]
+	return &file_runwire_v1_run_proto_enumTypes[2]
 }
 
 func (x Run_State) Number() protoreflect.EnumNumber {
@@ -144,7 +205,60 @@ func (x Run_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Run_State.Descriptor instead.
 func (Run_State) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{6, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8, 0}
+}
+
+// What the answer does.
+type InputAnswer_Action int32
+
+const (
+	// Unset; rejected.
+	InputAnswer_ACTION_UNSPECIFIED InputAnswer_Action = 0
+	// Approve: the call runs.
+	InputAnswer_ACTION_ACCEPT InputAnswer_Action = 1
+	// Refuse: the call is CANCELLED, and the model sees the refusal and the reason.
+	InputAnswer_ACTION_DECLINE InputAnswer_Action = 2
+)
+
+// Enum value maps for InputAnswer_Action.
+var (
+	InputAnswer_Action_name = map[int32]string{
+		0: "ACTION_UNSPECIFIED",
+		1: "ACTION_ACCEPT",
+		2: "ACTION_DECLINE",
+	}
+	InputAnswer_Action_value = map[string]int32{
+		"ACTION_UNSPECIFIED": 0,
+		"ACTION_ACCEPT":      1,
+		"ACTION_DECLINE":     2,
+	}
+)
+
+func (x InputAnswer_Action) Enum() *InputAnswer_Action {
+	p := new(InputAnswer_Action)
+	*p = x
+	return p
+}
+
+func (x InputAnswer_Action) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (InputAnswer_Action) Descriptor() protoreflect.EnumDescriptor {
+	return file_runwire_v1_run_proto_enumTypes[3].Descriptor()
+}
+
+func (InputAnswer_Action) Type() protoreflect.EnumType {
+	return &file_runwire_v1_run_proto_enumTypes[3]
+}
+
+func (x InputAnswer_Action) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use InputAnswer_Action.Descriptor instead.
+func (InputAnswer_Action) EnumDescriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10, 0}
 }
 
 // State of a call.
@@ -153,7 +267,7 @@ type ToolCallUpdate_State int32
 const (
 	// Unset.
 	ToolCallUpdate_STATE_UNSPECIFIED ToolCallUpdate_State = 0
-	// Waits for a host.
+	// Waits for its approval or for a host.
 	ToolCallUpdate_STATE_PENDING ToolCallUpdate_State = 1
 	// A host has accepted it.
 	ToolCallUpdate_STATE_RUNNING ToolCallUpdate_State = 2
@@ -161,7 +275,7 @@ const (
 	ToolCallUpdate_STATE_SUCCEEDED ToolCallUpdate_State = 3
 	// Could not be done. Reason OUTCOME_UNKNOWN: it may or may not have run.
 	ToolCallUpdate_STATE_FAILED ToolCallUpdate_State = 4
-	// Cancelled.
+	// Cancelled or declined.
 	ToolCallUpdate_STATE_CANCELLED ToolCallUpdate_State = 5
 )
 
@@ -196,11 +310,11 @@ func (x ToolCallUpdate_State) String() string {
 }
 
 func (ToolCallUpdate_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_runwire_v1_run_proto_enumTypes[2].Descriptor()
+	return file_runwire_v1_run_proto_enumTypes[4].Descriptor()
 }
 
 func (ToolCallUpdate_State) Type() protoreflect.EnumType {
-	return &file_runwire_v1_run_proto_enumTypes[2]
+	return &file_runwire_v1_run_proto_enumTypes[4]
 }
 
 func (x ToolCallUpdate_State) Number() protoreflect.EnumNumber {
@@ -209,7 +323,7 @@ func (x ToolCallUpdate_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ToolCallUpdate_State.Descriptor instead.
 func (ToolCallUpdate_State) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // Agent is a value, not a resource: model, instructions and tools of one loop.
@@ -580,6 +694,146 @@ func (x *Subagent) GetAgent() *Agent {
 	return nil
 }
 
+// ToolPolicy decides which calls run. The operator has one too, in the configuration: each decides for itself,
+// and the stricter decision holds (DENY, then REQUIRE_APPROVAL, then ALLOW; among equals the operator's). So
+// nobody can loosen what another has said.
+type ToolPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first rule that matches decides. At most 64.
+	Rules []*PolicyRule `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	// When none matches.
+	DefaultAction PolicyAction `protobuf:"varint,2,opt,name=default_action,json=defaultAction,proto3,enum=runwire.v1.PolicyAction" json:"default_action,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToolPolicy) Reset() {
+	*x = ToolPolicy{}
+	mi := &file_runwire_v1_run_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToolPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToolPolicy) ProtoMessage() {}
+
+func (x *ToolPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToolPolicy.ProtoReflect.Descriptor instead.
+func (*ToolPolicy) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ToolPolicy) GetRules() []*PolicyRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *ToolPolicy) GetDefaultAction() PolicyAction {
+	if x != nil {
+		return x.DefaultAction
+	}
+	return PolicyAction_POLICY_ACTION_UNSPECIFIED
+}
+
+// PolicyRule matches calls. All set conditions must hold. Annotations are those of the definition that the model
+// saw: of an attached tool, what the run's own creator says.
+type PolicyRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Optional. Matches the tool's name; * is any run of characters.
+	ToolGlob string `protobuf:"bytes,1,opt,name=tool_glob,json=toolGlob,proto3" json:"tool_glob,omitempty"`
+	// Optional. Matches the annotation.
+	ReadOnly *bool `protobuf:"varint,2,opt,name=read_only,json=readOnly,proto3,oneof" json:"read_only,omitempty"`
+	// Optional. Matches the annotation.
+	Destructive *bool `protobuf:"varint,3,opt,name=destructive,proto3,oneof" json:"destructive,omitempty"`
+	// Required. The decision.
+	Action PolicyAction `protobuf:"varint,4,opt,name=action,proto3,enum=runwire.v1.PolicyAction" json:"action,omitempty"`
+	// Optional. Told to the model and the approver.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyRule) Reset() {
+	*x = PolicyRule{}
+	mi := &file_runwire_v1_run_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyRule) ProtoMessage() {}
+
+func (x *PolicyRule) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
+func (*PolicyRule) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PolicyRule) GetToolGlob() string {
+	if x != nil {
+		return x.ToolGlob
+	}
+	return ""
+}
+
+func (x *PolicyRule) GetReadOnly() bool {
+	if x != nil && x.ReadOnly != nil {
+		return *x.ReadOnly
+	}
+	return false
+}
+
+func (x *PolicyRule) GetDestructive() bool {
+	if x != nil && x.Destructive != nil {
+		return *x.Destructive
+	}
+	return false
+}
+
+func (x *PolicyRule) GetAction() PolicyAction {
+	if x != nil {
+		return x.Action
+	}
+	return PolicyAction_POLICY_ACTION_UNSPECIFIED
+}
+
+func (x *PolicyRule) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // RunLimits bound a run and its descendants together. Unset ones are the server's, which also caps the others.
 type RunLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -593,7 +847,8 @@ type RunLimits struct {
 	MaxParallelToolCalls *int32 `protobuf:"varint,4,opt,name=max_parallel_tool_calls,json=maxParallelToolCalls,proto3,oneof" json:"max_parallel_tool_calls,omitempty"`
 	// Deepest nesting of subagents. Default 4.
 	MaxDepth *int32 `protobuf:"varint,5,opt,name=max_depth,json=maxDepth,proto3,oneof" json:"max_depth,omitempty"`
-	// Wall-clock time. The deadline of the RPC that creates a run does not bound the run; this does.
+	// Wall-clock time, not counting time in INPUT_REQUIRED. The deadline of the RPC that creates a run does not
+	// bound the run; this does.
 	Timeout       *durationpb.Duration `protobuf:"bytes,6,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -601,7 +856,7 @@ type RunLimits struct {
 
 func (x *RunLimits) Reset() {
 	*x = RunLimits{}
-	mi := &file_runwire_v1_run_proto_msgTypes[4]
+	mi := &file_runwire_v1_run_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +868,7 @@ func (x *RunLimits) String() string {
 func (*RunLimits) ProtoMessage() {}
 
 func (x *RunLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[4]
+	mi := &file_runwire_v1_run_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +881,7 @@ func (x *RunLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunLimits.ProtoReflect.Descriptor instead.
 func (*RunLimits) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{4}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RunLimits) GetMaxTurns() int32 {
@@ -681,14 +936,16 @@ type RunSpec struct {
 	// Optional. Limits.
 	Limits *RunLimits `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`
 	// Optional. For listing, watching and routing. At most 16, keys [a-z0-9_.-]{1,63}.
-	Labels        map[string]string `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Labels map[string]string `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Optional. Which calls may run.
+	Policy        *ToolPolicy `protobuf:"bytes,10,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunSpec) Reset() {
 	*x = RunSpec{}
-	mi := &file_runwire_v1_run_proto_msgTypes[5]
+	mi := &file_runwire_v1_run_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +957,7 @@ func (x *RunSpec) String() string {
 func (*RunSpec) ProtoMessage() {}
 
 func (x *RunSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[5]
+	mi := &file_runwire_v1_run_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +970,7 @@ func (x *RunSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSpec.ProtoReflect.Descriptor instead.
 func (*RunSpec) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{5}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RunSpec) GetAgent() *Agent {
@@ -744,6 +1001,13 @@ func (x *RunSpec) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *RunSpec) GetPolicy() *ToolPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
 // Run is one execution of an agent. It outlives every stream.
 type Run struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -761,6 +1025,8 @@ type Run struct {
 	State Run_State `protobuf:"varint,8,opt,name=state,proto3,enum=runwire.v1.Run_State" json:"state,omitempty"`
 	// Why it failed, in FAILED. A failed run is data: the RPC that reports it succeeds.
 	Error *Error `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
+	// What it waits for, in INPUT_REQUIRED.
+	RequiredInputs []*RequiredInput `protobuf:"bytes,10,rep,name=required_inputs,json=requiredInputs,proto3" json:"required_inputs,omitempty"`
 	// The final answer, in SUCCEEDED.
 	Output *Message `protobuf:"bytes,11,opt,name=output,proto3" json:"output,omitempty"`
 	// Tokens of the run and its descendants.
@@ -794,7 +1060,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_runwire_v1_run_proto_msgTypes[6]
+	mi := &file_runwire_v1_run_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -806,7 +1072,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[6]
+	mi := &file_runwire_v1_run_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,7 +1085,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{6}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Run) GetId() string {
@@ -867,6 +1133,13 @@ func (x *Run) GetState() Run_State {
 func (x *Run) GetError() *Error {
 	if x != nil {
 		return x.Error
+	}
+	return nil
+}
+
+func (x *Run) GetRequiredInputs() []*RequiredInput {
+	if x != nil {
+		return x.RequiredInputs
 	}
 	return nil
 }
@@ -962,6 +1235,206 @@ func (x *Run) GetFinishReason() FinishReason {
 	return FinishReason_FINISH_REASON_UNSPECIFIED
 }
 
+// RequiredInput is something that a person or system must answer before a call goes on.
+type RequiredInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id, to answer with.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The run that asks.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// What is asked.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*RequiredInput_ToolApproval
+	Kind isRequiredInput_Kind `protobuf_oneof:"kind"`
+	// When it is declined by itself.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// The tool call that is to be approved.
+	CallId string `protobuf:"bytes,6,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
+	// For an approval: the reason of the rule that asks for it, if it has one.
+	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequiredInput) Reset() {
+	*x = RequiredInput{}
+	mi := &file_runwire_v1_run_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequiredInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequiredInput) ProtoMessage() {}
+
+func (x *RequiredInput) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequiredInput.ProtoReflect.Descriptor instead.
+func (*RequiredInput) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RequiredInput) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RequiredInput) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *RequiredInput) GetKind() isRequiredInput_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *RequiredInput) GetToolApproval() *ToolCall {
+	if x != nil {
+		if x, ok := x.Kind.(*RequiredInput_ToolApproval); ok {
+			return x.ToolApproval
+		}
+	}
+	return nil
+}
+
+func (x *RequiredInput) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *RequiredInput) GetCallId() string {
+	if x != nil {
+		return x.CallId
+	}
+	return ""
+}
+
+func (x *RequiredInput) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type isRequiredInput_Kind interface {
+	isRequiredInput_Kind()
+}
+
+type RequiredInput_ToolApproval struct {
+	// May this call run, with exactly these arguments?
+	ToolApproval *ToolCall `protobuf:"bytes,3,opt,name=tool_approval,json=toolApproval,proto3,oneof"`
+}
+
+func (*RequiredInput_ToolApproval) isRequiredInput_Kind() {}
+
+// InputAnswer answers a RequiredInput. The first answer wins; the same answer again is OK, another is
+// FAILED_PRECONDITION / INPUT_ALREADY_ANSWERED.
+type InputAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. RequiredInput.id.
+	InputId string `protobuf:"bytes,1,opt,name=input_id,json=inputId,proto3" json:"input_id,omitempty"`
+	// Required. The decision.
+	Action InputAnswer_Action `protobuf:"varint,2,opt,name=action,proto3,enum=runwire.v1.InputAnswer_Action" json:"action,omitempty"`
+	// Optional, with ACCEPT: other arguments for the call, as JSON text of an object. They must fit the tool's
+	// schema: if not, the answer is refused with INVALID_ARGUMENT and the input stays open. The host gets them, the
+	// call's updates show them, and the model is told of them with the result; its own message stays as it was.
+	ContentJson string `protobuf:"bytes,3,opt,name=content_json,json=contentJson,proto3" json:"content_json,omitempty"`
+	// Optional, with DECLINE. Told to the model. At most 1024 characters.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Output only, in events. Who answered, as the server has authenticated it; empty when nobody did in time.
+	Principal     string `protobuf:"bytes,5,opt,name=principal,proto3" json:"principal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InputAnswer) Reset() {
+	*x = InputAnswer{}
+	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InputAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InputAnswer) ProtoMessage() {}
+
+func (x *InputAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InputAnswer.ProtoReflect.Descriptor instead.
+func (*InputAnswer) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *InputAnswer) GetInputId() string {
+	if x != nil {
+		return x.InputId
+	}
+	return ""
+}
+
+func (x *InputAnswer) GetAction() InputAnswer_Action {
+	if x != nil {
+		return x.Action
+	}
+	return InputAnswer_ACTION_UNSPECIFIED
+}
+
+func (x *InputAnswer) GetContentJson() string {
+	if x != nil {
+		return x.ContentJson
+	}
+	return ""
+}
+
+func (x *InputAnswer) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *InputAnswer) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
 // RunEvent is one entry of a tree's event log. Events are facts: replaying them does nothing but
 // rebuild state. Commands to hosts are never events.
 type RunEvent struct {
@@ -983,7 +1456,9 @@ type RunEvent struct {
 	//	*RunEvent_MessageCompleted
 	//	*RunEvent_MessageDiscarded
 	//	*RunEvent_ToolCallUpdated
+	//	*RunEvent_InputAnswered
 	//	*RunEvent_Heartbeat
+	//	*RunEvent_PolicyDecided
 	Event         isRunEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -991,7 +1466,7 @@ type RunEvent struct {
 
 func (x *RunEvent) Reset() {
 	*x = RunEvent{}
-	mi := &file_runwire_v1_run_proto_msgTypes[7]
+	mi := &file_runwire_v1_run_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1478,7 @@ func (x *RunEvent) String() string {
 func (*RunEvent) ProtoMessage() {}
 
 func (x *RunEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[7]
+	mi := &file_runwire_v1_run_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1491,7 @@ func (x *RunEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEvent.ProtoReflect.Descriptor instead.
 func (*RunEvent) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{7}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RunEvent) GetSequence() int64 {
@@ -1101,10 +1576,28 @@ func (x *RunEvent) GetToolCallUpdated() *ToolCallUpdate {
 	return nil
 }
 
+func (x *RunEvent) GetInputAnswered() *InputAnswer {
+	if x != nil {
+		if x, ok := x.Event.(*RunEvent_InputAnswered); ok {
+			return x.InputAnswered
+		}
+	}
+	return nil
+}
+
 func (x *RunEvent) GetHeartbeat() *Heartbeat {
 	if x != nil {
 		if x, ok := x.Event.(*RunEvent_Heartbeat); ok {
 			return x.Heartbeat
+		}
+	}
+	return nil
+}
+
+func (x *RunEvent) GetPolicyDecided() *PolicyDecision {
+	if x != nil {
+		if x, ok := x.Event.(*RunEvent_PolicyDecided); ok {
+			return x.PolicyDecided
 		}
 	}
 	return nil
@@ -1145,9 +1638,20 @@ type RunEvent_ToolCallUpdated struct {
 	ToolCallUpdated *ToolCallUpdate `protobuf:"bytes,9,opt,name=tool_call_updated,json=toolCallUpdated,proto3,oneof"`
 }
 
+type RunEvent_InputAnswered struct {
+	// Someone answered what the run waited for, or nobody did in time.
+	InputAnswered *InputAnswer `protobuf:"bytes,10,opt,name=input_answered,json=inputAnswered,proto3,oneof"`
+}
+
 type RunEvent_Heartbeat struct {
 	// Nothing happened; sent when the stream is idle, with the newest sequence.
 	Heartbeat *Heartbeat `protobuf:"bytes,11,opt,name=heartbeat,proto3,oneof"`
+}
+
+type RunEvent_PolicyDecided struct {
+	// A policy decided about a call. Not sent for calls that run because no rule matches and the defaults allow
+	// them, so that logs stay small.
+	PolicyDecided *PolicyDecision `protobuf:"bytes,12,opt,name=policy_decided,json=policyDecided,proto3,oneof"`
 }
 
 func (*RunEvent_Snapshot) isRunEvent_Event() {}
@@ -1162,7 +1666,84 @@ func (*RunEvent_MessageDiscarded) isRunEvent_Event() {}
 
 func (*RunEvent_ToolCallUpdated) isRunEvent_Event() {}
 
+func (*RunEvent_InputAnswered) isRunEvent_Event() {}
+
 func (*RunEvent_Heartbeat) isRunEvent_Event() {}
+
+func (*RunEvent_PolicyDecided) isRunEvent_Event() {}
+
+// PolicyDecision is what a policy said about a call.
+type PolicyDecision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The call.
+	CallId string `protobuf:"bytes,1,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
+	// The decision.
+	Action PolicyAction `protobuf:"varint,2,opt,name=action,proto3,enum=runwire.v1.PolicyAction" json:"action,omitempty"`
+	// Whose rule: "operator", "run", or the id of the run that it was inherited from.
+	RuleSource string `protobuf:"bytes,3,opt,name=rule_source,json=ruleSource,proto3" json:"rule_source,omitempty"`
+	// The rule's reason.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyDecision) Reset() {
+	*x = PolicyDecision{}
+	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyDecision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyDecision) ProtoMessage() {}
+
+func (x *PolicyDecision) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyDecision.ProtoReflect.Descriptor instead.
+func (*PolicyDecision) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PolicyDecision) GetCallId() string {
+	if x != nil {
+		return x.CallId
+	}
+	return ""
+}
+
+func (x *PolicyDecision) GetAction() PolicyAction {
+	if x != nil {
+		return x.Action
+	}
+	return PolicyAction_POLICY_ACTION_UNSPECIFIED
+}
+
+func (x *PolicyDecision) GetRuleSource() string {
+	if x != nil {
+		return x.RuleSource
+	}
+	return ""
+}
+
+func (x *PolicyDecision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
 
 // RunSnapshot is the whole visible state of a tree.
 type RunSnapshot struct {
@@ -1179,7 +1760,7 @@ type RunSnapshot struct {
 
 func (x *RunSnapshot) Reset() {
 	*x = RunSnapshot{}
-	mi := &file_runwire_v1_run_proto_msgTypes[8]
+	mi := &file_runwire_v1_run_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1772,7 @@ func (x *RunSnapshot) String() string {
 func (*RunSnapshot) ProtoMessage() {}
 
 func (x *RunSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[8]
+	mi := &file_runwire_v1_run_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1785,7 @@ func (x *RunSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSnapshot.ProtoReflect.Descriptor instead.
 func (*RunSnapshot) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RunSnapshot) GetRuns() []*Run {
@@ -1251,7 +1832,7 @@ type RunMessage struct {
 
 func (x *RunMessage) Reset() {
 	*x = RunMessage{}
-	mi := &file_runwire_v1_run_proto_msgTypes[9]
+	mi := &file_runwire_v1_run_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1844,7 @@ func (x *RunMessage) String() string {
 func (*RunMessage) ProtoMessage() {}
 
 func (x *RunMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[9]
+	mi := &file_runwire_v1_run_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1857,7 @@ func (x *RunMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunMessage.ProtoReflect.Descriptor instead.
 func (*RunMessage) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{9}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RunMessage) GetRunId() string {
@@ -1341,7 +1922,7 @@ type RunMessageDelta struct {
 
 func (x *RunMessageDelta) Reset() {
 	*x = RunMessageDelta{}
-	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1934,7 @@ func (x *RunMessageDelta) String() string {
 func (*RunMessageDelta) ProtoMessage() {}
 
 func (x *RunMessageDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1947,7 @@ func (x *RunMessageDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunMessageDelta.ProtoReflect.Descriptor instead.
 func (*RunMessageDelta) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RunMessageDelta) GetMessageId() string {
@@ -1396,7 +1977,7 @@ type MessageDiscarded struct {
 
 func (x *MessageDiscarded) Reset() {
 	*x = MessageDiscarded{}
-	mi := &file_runwire_v1_run_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1989,7 @@ func (x *MessageDiscarded) String() string {
 func (*MessageDiscarded) ProtoMessage() {}
 
 func (x *MessageDiscarded) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +2002,7 @@ func (x *MessageDiscarded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageDiscarded.ProtoReflect.Descriptor instead.
 func (*MessageDiscarded) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MessageDiscarded) GetMessageId() string {
@@ -1461,7 +2042,7 @@ type ToolCallUpdate struct {
 
 func (x *ToolCallUpdate) Reset() {
 	*x = ToolCallUpdate{}
-	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +2054,7 @@ func (x *ToolCallUpdate) String() string {
 func (*ToolCallUpdate) ProtoMessage() {}
 
 func (x *ToolCallUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +2067,7 @@ func (x *ToolCallUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallUpdate.ProtoReflect.Descriptor instead.
 func (*ToolCallUpdate) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ToolCallUpdate) GetCall() *ToolCall {
@@ -1555,7 +2136,7 @@ type ToolProgress struct {
 
 func (x *ToolProgress) Reset() {
 	*x = ToolProgress{}
-	mi := &file_runwire_v1_run_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +2148,7 @@ func (x *ToolProgress) String() string {
 func (*ToolProgress) ProtoMessage() {}
 
 func (x *ToolProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +2161,7 @@ func (x *ToolProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolProgress.ProtoReflect.Descriptor instead.
 func (*ToolProgress) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ToolProgress) GetProgress() float64 {
@@ -1620,7 +2201,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_runwire_v1_run_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +2213,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +2226,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{14}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{19}
 }
 
 // GoAway says that the stream will end soon: open another one, finish here.
@@ -1659,7 +2240,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_runwire_v1_run_proto_msgTypes[15]
+	mi := &file_runwire_v1_run_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +2252,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[15]
+	mi := &file_runwire_v1_run_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +2265,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{15}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GoAway) GetTimeLeft() *durationpb.Duration {
@@ -1729,7 +2310,21 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Y\n" +
 	"\bSubagent\x12$\n" +
 	"\x04tool\x18\x01 \x01(\v2\x10.runwire.v1.ToolR\x04tool\x12'\n" +
-	"\x05agent\x18\x02 \x01(\v2\x11.runwire.v1.AgentR\x05agent\"\xe9\x02\n" +
+	"\x05agent\x18\x02 \x01(\v2\x11.runwire.v1.AgentR\x05agent\"{\n" +
+	"\n" +
+	"ToolPolicy\x12,\n" +
+	"\x05rules\x18\x01 \x03(\v2\x16.runwire.v1.PolicyRuleR\x05rules\x12?\n" +
+	"\x0edefault_action\x18\x02 \x01(\x0e2\x18.runwire.v1.PolicyActionR\rdefaultAction\"\xda\x01\n" +
+	"\n" +
+	"PolicyRule\x12\x1b\n" +
+	"\ttool_glob\x18\x01 \x01(\tR\btoolGlob\x12 \n" +
+	"\tread_only\x18\x02 \x01(\bH\x00R\breadOnly\x88\x01\x01\x12%\n" +
+	"\vdestructive\x18\x03 \x01(\bH\x01R\vdestructive\x88\x01\x01\x120\n" +
+	"\x06action\x18\x04 \x01(\x0e2\x18.runwire.v1.PolicyActionR\x06action\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reasonB\f\n" +
+	"\n" +
+	"_read_onlyB\x0e\n" +
+	"\f_destructive\"\xe9\x02\n" +
 	"\tRunLimits\x12 \n" +
 	"\tmax_turns\x18\x01 \x01(\x05H\x00R\bmaxTurns\x88\x01\x01\x12)\n" +
 	"\x0emax_tool_calls\x18\x02 \x01(\x05H\x01R\fmaxToolCalls\x88\x01\x01\x12\"\n" +
@@ -1744,15 +2339,17 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\v_max_tokensB\x1a\n" +
 	"\x18_max_parallel_tool_callsB\f\n" +
 	"\n" +
-	"_max_depth\"\x80\x02\n" +
+	"_max_depth\"\xb0\x02\n" +
 	"\aRunSpec\x12'\n" +
 	"\x05agent\x18\x01 \x01(\v2\x11.runwire.v1.AgentR\x05agent\x12)\n" +
 	"\x05input\x18\x02 \x03(\v2\x13.runwire.v1.MessageR\x05input\x12-\n" +
 	"\x06limits\x18\a \x01(\v2\x15.runwire.v1.RunLimitsR\x06limits\x127\n" +
-	"\x06labels\x18\b \x03(\v2\x1f.runwire.v1.RunSpec.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\b \x03(\v2\x1f.runwire.v1.RunSpec.LabelsEntryR\x06labels\x12.\n" +
+	"\x06policy\x18\n" +
+	" \x01(\v2\x16.runwire.v1.ToolPolicyR\x06policy\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf6\b\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\t\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\vroot_run_id\x18\x04 \x01(\tR\trootRunId\x12\"\n" +
@@ -1761,7 +2358,9 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"agent_name\x18\a \x01(\tR\tagentName\x12+\n" +
 	"\x05state\x18\b \x01(\x0e2\x15.runwire.v1.Run.StateR\x05state\x12'\n" +
-	"\x05error\x18\t \x01(\v2\x11.runwire.v1.ErrorR\x05error\x12+\n" +
+	"\x05error\x18\t \x01(\v2\x11.runwire.v1.ErrorR\x05error\x12B\n" +
+	"\x0frequired_inputs\x18\n" +
+	" \x03(\v2\x19.runwire.v1.RequiredInputR\x0erequiredInputs\x12+\n" +
 	"\x06output\x18\v \x01(\v2\x13.runwire.v1.MessageR\x06output\x12'\n" +
 	"\x05usage\x18\f \x01(\v2\x11.runwire.v1.UsageR\x05usage\x12\x1d\n" +
 	"\n" +
@@ -1783,15 +2382,35 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aR\n" +
 	"\x11UsageByModelEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12'\n" +
-	"\x05value\x18\x02 \x01(\v2\x11.runwire.v1.UsageR\x05value:\x028\x01\"\x95\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x11.runwire.v1.UsageR\x05value:\x028\x01\"\xaf\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_QUEUED\x10\x01\x12\x11\n" +
-	"\rSTATE_RUNNING\x10\x02\x12\x14\n" +
+	"\rSTATE_RUNNING\x10\x02\x12\x18\n" +
+	"\x14STATE_INPUT_REQUIRED\x10\x03\x12\x14\n" +
 	"\x10STATE_CANCELLING\x10\x04\x12\x13\n" +
 	"\x0fSTATE_SUCCEEDED\x10\x05\x12\x10\n" +
 	"\fSTATE_FAILED\x10\x06\x12\x13\n" +
-	"\x0fSTATE_CANCELLED\x10\a\"\xc5\x04\n" +
+	"\x0fSTATE_CANCELLED\x10\a\"\xe9\x01\n" +
+	"\rRequiredInput\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12;\n" +
+	"\rtool_approval\x18\x03 \x01(\v2\x14.runwire.v1.ToolCallH\x00R\ftoolApproval\x12;\n" +
+	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x17\n" +
+	"\acall_id\x18\x06 \x01(\tR\x06callId\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reasonB\x06\n" +
+	"\x04kind\"\x82\x02\n" +
+	"\vInputAnswer\x12\x19\n" +
+	"\binput_id\x18\x01 \x01(\tR\ainputId\x126\n" +
+	"\x06action\x18\x02 \x01(\x0e2\x1e.runwire.v1.InputAnswer.ActionR\x06action\x12!\n" +
+	"\fcontent_json\x18\x03 \x01(\tR\vcontentJson\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1c\n" +
+	"\tprincipal\x18\x05 \x01(\tR\tprincipal\"G\n" +
+	"\x06Action\x12\x16\n" +
+	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rACTION_ACCEPT\x10\x01\x12\x12\n" +
+	"\x0eACTION_DECLINE\x10\x02\"\xcc\x05\n" +
 	"\bRunEvent\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x129\n" +
@@ -1803,9 +2422,18 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\rmessage_delta\x18\x06 \x01(\v2\x1b.runwire.v1.RunMessageDeltaH\x00R\fmessageDelta\x12E\n" +
 	"\x11message_completed\x18\a \x01(\v2\x16.runwire.v1.RunMessageH\x00R\x10messageCompleted\x12K\n" +
 	"\x11message_discarded\x18\b \x01(\v2\x1c.runwire.v1.MessageDiscardedH\x00R\x10messageDiscarded\x12H\n" +
-	"\x11tool_call_updated\x18\t \x01(\v2\x1a.runwire.v1.ToolCallUpdateH\x00R\x0ftoolCallUpdated\x125\n" +
-	"\theartbeat\x18\v \x01(\v2\x15.runwire.v1.HeartbeatH\x00R\theartbeatB\a\n" +
-	"\x05event\"\xb0\x01\n" +
+	"\x11tool_call_updated\x18\t \x01(\v2\x1a.runwire.v1.ToolCallUpdateH\x00R\x0ftoolCallUpdated\x12@\n" +
+	"\x0einput_answered\x18\n" +
+	" \x01(\v2\x17.runwire.v1.InputAnswerH\x00R\rinputAnswered\x125\n" +
+	"\theartbeat\x18\v \x01(\v2\x15.runwire.v1.HeartbeatH\x00R\theartbeat\x12C\n" +
+	"\x0epolicy_decided\x18\f \x01(\v2\x1a.runwire.v1.PolicyDecisionH\x00R\rpolicyDecidedB\a\n" +
+	"\x05event\"\x94\x01\n" +
+	"\x0ePolicyDecision\x12\x17\n" +
+	"\acall_id\x18\x01 \x01(\tR\x06callId\x120\n" +
+	"\x06action\x18\x02 \x01(\x0e2\x18.runwire.v1.PolicyActionR\x06action\x12\x1f\n" +
+	"\vrule_source\x18\x03 \x01(\tR\n" +
+	"ruleSource\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xb0\x01\n" +
 	"\vRunSnapshot\x12#\n" +
 	"\x04runs\x18\x01 \x03(\v2\x0f.runwire.v1.RunR\x04runs\x12A\n" +
 	"\x10partial_messages\x18\x02 \x03(\v2\x16.runwire.v1.RunMessageR\x0fpartialMessages\x129\n" +
@@ -1854,7 +2482,12 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\fHostAffinity\x12\x1d\n" +
 	"\x19HOST_AFFINITY_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11HOST_AFFINITY_ANY\x10\x01\x12\x15\n" +
-	"\x11HOST_AFFINITY_RUN\x10\x02B7\n" +
+	"\x11HOST_AFFINITY_RUN\x10\x02*\x82\x01\n" +
+	"\fPolicyAction\x12\x1d\n" +
+	"\x19POLICY_ACTION_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13POLICY_ACTION_ALLOW\x10\x01\x12\x16\n" +
+	"\x12POLICY_ACTION_DENY\x10\x02\x12\"\n" +
+	"\x1ePOLICY_ACTION_REQUIRE_APPROVAL\x10\x03B7\n" +
 	"\x0edev.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3"
 
 var (
@@ -1869,102 +2502,120 @@ func file_runwire_v1_run_proto_rawDescGZIP() []byte {
 	return file_runwire_v1_run_proto_rawDescData
 }
 
-var file_runwire_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_runwire_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_runwire_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_runwire_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_runwire_v1_run_proto_goTypes = []any{
 	(HostAffinity)(0),             // 0: runwire.v1.HostAffinity
-	(Run_State)(0),                // 1: runwire.v1.Run.State
-	(ToolCallUpdate_State)(0),     // 2: runwire.v1.ToolCallUpdate.State
-	(*Agent)(nil),                 // 3: runwire.v1.Agent
-	(*ToolBinding)(nil),           // 4: runwire.v1.ToolBinding
-	(*HostedTool)(nil),            // 5: runwire.v1.HostedTool
-	(*Subagent)(nil),              // 6: runwire.v1.Subagent
-	(*RunLimits)(nil),             // 7: runwire.v1.RunLimits
-	(*RunSpec)(nil),               // 8: runwire.v1.RunSpec
-	(*Run)(nil),                   // 9: runwire.v1.Run
-	(*RunEvent)(nil),              // 10: runwire.v1.RunEvent
-	(*RunSnapshot)(nil),           // 11: runwire.v1.RunSnapshot
-	(*RunMessage)(nil),            // 12: runwire.v1.RunMessage
-	(*RunMessageDelta)(nil),       // 13: runwire.v1.RunMessageDelta
-	(*MessageDiscarded)(nil),      // 14: runwire.v1.MessageDiscarded
-	(*ToolCallUpdate)(nil),        // 15: runwire.v1.ToolCallUpdate
-	(*ToolProgress)(nil),          // 16: runwire.v1.ToolProgress
-	(*Heartbeat)(nil),             // 17: runwire.v1.Heartbeat
-	(*GoAway)(nil),                // 18: runwire.v1.GoAway
-	nil,                           // 19: runwire.v1.HostedTool.HostLabelsEntry
-	nil,                           // 20: runwire.v1.RunSpec.LabelsEntry
-	nil,                           // 21: runwire.v1.Run.LabelsEntry
-	nil,                           // 22: runwire.v1.Run.UsageByModelEntry
-	(*GenerationOptions)(nil),     // 23: runwire.v1.GenerationOptions
-	(*Tool)(nil),                  // 24: runwire.v1.Tool
-	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
-	(*Message)(nil),               // 26: runwire.v1.Message
-	(*Error)(nil),                 // 27: runwire.v1.Error
-	(*Usage)(nil),                 // 28: runwire.v1.Usage
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(FinishReason)(0),             // 30: runwire.v1.FinishReason
-	(*MessageDelta)(nil),          // 31: runwire.v1.MessageDelta
-	(*ToolCall)(nil),              // 32: runwire.v1.ToolCall
-	(*ToolResult)(nil),            // 33: runwire.v1.ToolResult
-	(*Part)(nil),                  // 34: runwire.v1.Part
+	(PolicyAction)(0),             // 1: runwire.v1.PolicyAction
+	(Run_State)(0),                // 2: runwire.v1.Run.State
+	(InputAnswer_Action)(0),       // 3: runwire.v1.InputAnswer.Action
+	(ToolCallUpdate_State)(0),     // 4: runwire.v1.ToolCallUpdate.State
+	(*Agent)(nil),                 // 5: runwire.v1.Agent
+	(*ToolBinding)(nil),           // 6: runwire.v1.ToolBinding
+	(*HostedTool)(nil),            // 7: runwire.v1.HostedTool
+	(*Subagent)(nil),              // 8: runwire.v1.Subagent
+	(*ToolPolicy)(nil),            // 9: runwire.v1.ToolPolicy
+	(*PolicyRule)(nil),            // 10: runwire.v1.PolicyRule
+	(*RunLimits)(nil),             // 11: runwire.v1.RunLimits
+	(*RunSpec)(nil),               // 12: runwire.v1.RunSpec
+	(*Run)(nil),                   // 13: runwire.v1.Run
+	(*RequiredInput)(nil),         // 14: runwire.v1.RequiredInput
+	(*InputAnswer)(nil),           // 15: runwire.v1.InputAnswer
+	(*RunEvent)(nil),              // 16: runwire.v1.RunEvent
+	(*PolicyDecision)(nil),        // 17: runwire.v1.PolicyDecision
+	(*RunSnapshot)(nil),           // 18: runwire.v1.RunSnapshot
+	(*RunMessage)(nil),            // 19: runwire.v1.RunMessage
+	(*RunMessageDelta)(nil),       // 20: runwire.v1.RunMessageDelta
+	(*MessageDiscarded)(nil),      // 21: runwire.v1.MessageDiscarded
+	(*ToolCallUpdate)(nil),        // 22: runwire.v1.ToolCallUpdate
+	(*ToolProgress)(nil),          // 23: runwire.v1.ToolProgress
+	(*Heartbeat)(nil),             // 24: runwire.v1.Heartbeat
+	(*GoAway)(nil),                // 25: runwire.v1.GoAway
+	nil,                           // 26: runwire.v1.HostedTool.HostLabelsEntry
+	nil,                           // 27: runwire.v1.RunSpec.LabelsEntry
+	nil,                           // 28: runwire.v1.Run.LabelsEntry
+	nil,                           // 29: runwire.v1.Run.UsageByModelEntry
+	(*GenerationOptions)(nil),     // 30: runwire.v1.GenerationOptions
+	(*Tool)(nil),                  // 31: runwire.v1.Tool
+	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
+	(*Message)(nil),               // 33: runwire.v1.Message
+	(*Error)(nil),                 // 34: runwire.v1.Error
+	(*Usage)(nil),                 // 35: runwire.v1.Usage
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(FinishReason)(0),             // 37: runwire.v1.FinishReason
+	(*ToolCall)(nil),              // 38: runwire.v1.ToolCall
+	(*MessageDelta)(nil),          // 39: runwire.v1.MessageDelta
+	(*ToolResult)(nil),            // 40: runwire.v1.ToolResult
+	(*Part)(nil),                  // 41: runwire.v1.Part
 }
 var file_runwire_v1_run_proto_depIdxs = []int32{
-	4,  // 0: runwire.v1.Agent.tools:type_name -> runwire.v1.ToolBinding
-	23, // 1: runwire.v1.Agent.options:type_name -> runwire.v1.GenerationOptions
-	24, // 2: runwire.v1.ToolBinding.attached:type_name -> runwire.v1.Tool
-	5,  // 3: runwire.v1.ToolBinding.hosted:type_name -> runwire.v1.HostedTool
-	6,  // 4: runwire.v1.ToolBinding.subagent:type_name -> runwire.v1.Subagent
-	25, // 5: runwire.v1.ToolBinding.timeout:type_name -> google.protobuf.Duration
-	25, // 6: runwire.v1.ToolBinding.accept_timeout:type_name -> google.protobuf.Duration
-	25, // 7: runwire.v1.ToolBinding.progress_timeout:type_name -> google.protobuf.Duration
-	19, // 8: runwire.v1.HostedTool.host_labels:type_name -> runwire.v1.HostedTool.HostLabelsEntry
+	6,  // 0: runwire.v1.Agent.tools:type_name -> runwire.v1.ToolBinding
+	30, // 1: runwire.v1.Agent.options:type_name -> runwire.v1.GenerationOptions
+	31, // 2: runwire.v1.ToolBinding.attached:type_name -> runwire.v1.Tool
+	7,  // 3: runwire.v1.ToolBinding.hosted:type_name -> runwire.v1.HostedTool
+	8,  // 4: runwire.v1.ToolBinding.subagent:type_name -> runwire.v1.Subagent
+	32, // 5: runwire.v1.ToolBinding.timeout:type_name -> google.protobuf.Duration
+	32, // 6: runwire.v1.ToolBinding.accept_timeout:type_name -> google.protobuf.Duration
+	32, // 7: runwire.v1.ToolBinding.progress_timeout:type_name -> google.protobuf.Duration
+	26, // 8: runwire.v1.HostedTool.host_labels:type_name -> runwire.v1.HostedTool.HostLabelsEntry
 	0,  // 9: runwire.v1.HostedTool.affinity:type_name -> runwire.v1.HostAffinity
-	24, // 10: runwire.v1.Subagent.tool:type_name -> runwire.v1.Tool
-	3,  // 11: runwire.v1.Subagent.agent:type_name -> runwire.v1.Agent
-	25, // 12: runwire.v1.RunLimits.timeout:type_name -> google.protobuf.Duration
-	3,  // 13: runwire.v1.RunSpec.agent:type_name -> runwire.v1.Agent
-	26, // 14: runwire.v1.RunSpec.input:type_name -> runwire.v1.Message
-	7,  // 15: runwire.v1.RunSpec.limits:type_name -> runwire.v1.RunLimits
-	20, // 16: runwire.v1.RunSpec.labels:type_name -> runwire.v1.RunSpec.LabelsEntry
-	1,  // 17: runwire.v1.Run.state:type_name -> runwire.v1.Run.State
-	27, // 18: runwire.v1.Run.error:type_name -> runwire.v1.Error
-	26, // 19: runwire.v1.Run.output:type_name -> runwire.v1.Message
-	28, // 20: runwire.v1.Run.usage:type_name -> runwire.v1.Usage
-	21, // 21: runwire.v1.Run.labels:type_name -> runwire.v1.Run.LabelsEntry
-	29, // 22: runwire.v1.Run.create_time:type_name -> google.protobuf.Timestamp
-	29, // 23: runwire.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	29, // 24: runwire.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	22, // 25: runwire.v1.Run.usage_by_model:type_name -> runwire.v1.Run.UsageByModelEntry
-	30, // 26: runwire.v1.Run.finish_reason:type_name -> runwire.v1.FinishReason
-	29, // 27: runwire.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
-	11, // 28: runwire.v1.RunEvent.snapshot:type_name -> runwire.v1.RunSnapshot
-	9,  // 29: runwire.v1.RunEvent.run_updated:type_name -> runwire.v1.Run
-	13, // 30: runwire.v1.RunEvent.message_delta:type_name -> runwire.v1.RunMessageDelta
-	12, // 31: runwire.v1.RunEvent.message_completed:type_name -> runwire.v1.RunMessage
-	14, // 32: runwire.v1.RunEvent.message_discarded:type_name -> runwire.v1.MessageDiscarded
-	15, // 33: runwire.v1.RunEvent.tool_call_updated:type_name -> runwire.v1.ToolCallUpdate
-	17, // 34: runwire.v1.RunEvent.heartbeat:type_name -> runwire.v1.Heartbeat
-	9,  // 35: runwire.v1.RunSnapshot.runs:type_name -> runwire.v1.Run
-	12, // 36: runwire.v1.RunSnapshot.partial_messages:type_name -> runwire.v1.RunMessage
-	15, // 37: runwire.v1.RunSnapshot.tool_calls:type_name -> runwire.v1.ToolCallUpdate
-	26, // 38: runwire.v1.RunMessage.message:type_name -> runwire.v1.Message
-	30, // 39: runwire.v1.RunMessage.finish_reason:type_name -> runwire.v1.FinishReason
-	28, // 40: runwire.v1.RunMessage.usage:type_name -> runwire.v1.Usage
-	31, // 41: runwire.v1.RunMessageDelta.deltas:type_name -> runwire.v1.MessageDelta
-	27, // 42: runwire.v1.MessageDiscarded.error:type_name -> runwire.v1.Error
-	32, // 43: runwire.v1.ToolCallUpdate.call:type_name -> runwire.v1.ToolCall
-	2,  // 44: runwire.v1.ToolCallUpdate.state:type_name -> runwire.v1.ToolCallUpdate.State
-	16, // 45: runwire.v1.ToolCallUpdate.progress:type_name -> runwire.v1.ToolProgress
-	33, // 46: runwire.v1.ToolCallUpdate.result:type_name -> runwire.v1.ToolResult
-	27, // 47: runwire.v1.ToolCallUpdate.error:type_name -> runwire.v1.Error
-	34, // 48: runwire.v1.ToolProgress.parts:type_name -> runwire.v1.Part
-	25, // 49: runwire.v1.GoAway.time_left:type_name -> google.protobuf.Duration
-	28, // 50: runwire.v1.Run.UsageByModelEntry.value:type_name -> runwire.v1.Usage
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	31, // 10: runwire.v1.Subagent.tool:type_name -> runwire.v1.Tool
+	5,  // 11: runwire.v1.Subagent.agent:type_name -> runwire.v1.Agent
+	10, // 12: runwire.v1.ToolPolicy.rules:type_name -> runwire.v1.PolicyRule
+	1,  // 13: runwire.v1.ToolPolicy.default_action:type_name -> runwire.v1.PolicyAction
+	1,  // 14: runwire.v1.PolicyRule.action:type_name -> runwire.v1.PolicyAction
+	32, // 15: runwire.v1.RunLimits.timeout:type_name -> google.protobuf.Duration
+	5,  // 16: runwire.v1.RunSpec.agent:type_name -> runwire.v1.Agent
+	33, // 17: runwire.v1.RunSpec.input:type_name -> runwire.v1.Message
+	11, // 18: runwire.v1.RunSpec.limits:type_name -> runwire.v1.RunLimits
+	27, // 19: runwire.v1.RunSpec.labels:type_name -> runwire.v1.RunSpec.LabelsEntry
+	9,  // 20: runwire.v1.RunSpec.policy:type_name -> runwire.v1.ToolPolicy
+	2,  // 21: runwire.v1.Run.state:type_name -> runwire.v1.Run.State
+	34, // 22: runwire.v1.Run.error:type_name -> runwire.v1.Error
+	14, // 23: runwire.v1.Run.required_inputs:type_name -> runwire.v1.RequiredInput
+	33, // 24: runwire.v1.Run.output:type_name -> runwire.v1.Message
+	35, // 25: runwire.v1.Run.usage:type_name -> runwire.v1.Usage
+	28, // 26: runwire.v1.Run.labels:type_name -> runwire.v1.Run.LabelsEntry
+	36, // 27: runwire.v1.Run.create_time:type_name -> google.protobuf.Timestamp
+	36, // 28: runwire.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	36, // 29: runwire.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	29, // 30: runwire.v1.Run.usage_by_model:type_name -> runwire.v1.Run.UsageByModelEntry
+	37, // 31: runwire.v1.Run.finish_reason:type_name -> runwire.v1.FinishReason
+	38, // 32: runwire.v1.RequiredInput.tool_approval:type_name -> runwire.v1.ToolCall
+	36, // 33: runwire.v1.RequiredInput.expire_time:type_name -> google.protobuf.Timestamp
+	3,  // 34: runwire.v1.InputAnswer.action:type_name -> runwire.v1.InputAnswer.Action
+	36, // 35: runwire.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
+	18, // 36: runwire.v1.RunEvent.snapshot:type_name -> runwire.v1.RunSnapshot
+	13, // 37: runwire.v1.RunEvent.run_updated:type_name -> runwire.v1.Run
+	20, // 38: runwire.v1.RunEvent.message_delta:type_name -> runwire.v1.RunMessageDelta
+	19, // 39: runwire.v1.RunEvent.message_completed:type_name -> runwire.v1.RunMessage
+	21, // 40: runwire.v1.RunEvent.message_discarded:type_name -> runwire.v1.MessageDiscarded
+	22, // 41: runwire.v1.RunEvent.tool_call_updated:type_name -> runwire.v1.ToolCallUpdate
+	15, // 42: runwire.v1.RunEvent.input_answered:type_name -> runwire.v1.InputAnswer
+	24, // 43: runwire.v1.RunEvent.heartbeat:type_name -> runwire.v1.Heartbeat
+	17, // 44: runwire.v1.RunEvent.policy_decided:type_name -> runwire.v1.PolicyDecision
+	1,  // 45: runwire.v1.PolicyDecision.action:type_name -> runwire.v1.PolicyAction
+	13, // 46: runwire.v1.RunSnapshot.runs:type_name -> runwire.v1.Run
+	19, // 47: runwire.v1.RunSnapshot.partial_messages:type_name -> runwire.v1.RunMessage
+	22, // 48: runwire.v1.RunSnapshot.tool_calls:type_name -> runwire.v1.ToolCallUpdate
+	33, // 49: runwire.v1.RunMessage.message:type_name -> runwire.v1.Message
+	37, // 50: runwire.v1.RunMessage.finish_reason:type_name -> runwire.v1.FinishReason
+	35, // 51: runwire.v1.RunMessage.usage:type_name -> runwire.v1.Usage
+	39, // 52: runwire.v1.RunMessageDelta.deltas:type_name -> runwire.v1.MessageDelta
+	34, // 53: runwire.v1.MessageDiscarded.error:type_name -> runwire.v1.Error
+	38, // 54: runwire.v1.ToolCallUpdate.call:type_name -> runwire.v1.ToolCall
+	4,  // 55: runwire.v1.ToolCallUpdate.state:type_name -> runwire.v1.ToolCallUpdate.State
+	23, // 56: runwire.v1.ToolCallUpdate.progress:type_name -> runwire.v1.ToolProgress
+	40, // 57: runwire.v1.ToolCallUpdate.result:type_name -> runwire.v1.ToolResult
+	34, // 58: runwire.v1.ToolCallUpdate.error:type_name -> runwire.v1.Error
+	41, // 59: runwire.v1.ToolProgress.parts:type_name -> runwire.v1.Part
+	32, // 60: runwire.v1.GoAway.time_left:type_name -> google.protobuf.Duration
+	35, // 61: runwire.v1.Run.UsageByModelEntry.value:type_name -> runwire.v1.Usage
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_runwire_v1_run_proto_init() }
@@ -1979,23 +2630,29 @@ func file_runwire_v1_run_proto_init() {
 		(*ToolBinding_Hosted)(nil),
 		(*ToolBinding_Subagent)(nil),
 	}
-	file_runwire_v1_run_proto_msgTypes[4].OneofWrappers = []any{}
-	file_runwire_v1_run_proto_msgTypes[7].OneofWrappers = []any{
+	file_runwire_v1_run_proto_msgTypes[5].OneofWrappers = []any{}
+	file_runwire_v1_run_proto_msgTypes[6].OneofWrappers = []any{}
+	file_runwire_v1_run_proto_msgTypes[9].OneofWrappers = []any{
+		(*RequiredInput_ToolApproval)(nil),
+	}
+	file_runwire_v1_run_proto_msgTypes[11].OneofWrappers = []any{
 		(*RunEvent_Snapshot)(nil),
 		(*RunEvent_RunUpdated)(nil),
 		(*RunEvent_MessageDelta)(nil),
 		(*RunEvent_MessageCompleted)(nil),
 		(*RunEvent_MessageDiscarded)(nil),
 		(*RunEvent_ToolCallUpdated)(nil),
+		(*RunEvent_InputAnswered)(nil),
 		(*RunEvent_Heartbeat)(nil),
+		(*RunEvent_PolicyDecided)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runwire_v1_run_proto_rawDesc), len(file_runwire_v1_run_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   20,
+			NumEnums:      5,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -242,6 +242,7 @@ type AttachRunRequest struct {
 	//	*AttachRunRequest_Start
 	//	*AttachRunRequest_Report
 	//	*AttachRunRequest_Update
+	//	*AttachRunRequest_Answer
 	//	*AttachRunRequest_Cancellation
 	//	*AttachRunRequest_Heartbeat
 	Message       isAttachRunRequest_Message `protobuf_oneof:"message"`
@@ -313,6 +314,15 @@ func (x *AttachRunRequest) GetUpdate() *HostUpdate {
 	return nil
 }
 
+func (x *AttachRunRequest) GetAnswer() *InputAnswer {
+	if x != nil {
+		if x, ok := x.Message.(*AttachRunRequest_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
 func (x *AttachRunRequest) GetCancellation() *RunCancellation {
 	if x != nil {
 		if x, ok := x.Message.(*AttachRunRequest_Cancellation); ok {
@@ -350,6 +360,12 @@ type AttachRunRequest_Update struct {
 	Update *HostUpdate `protobuf:"bytes,3,opt,name=update,proto3,oneof"`
 }
 
+type AttachRunRequest_Answer struct {
+	// As AnswerInput, and needs its scope. One that comes too late (INPUT_ALREADY_ANSWERED, RUN_FINISHED) is left to
+	// the events, which tell what counted; any other that is not taken ends the stream with its status.
+	Answer *InputAnswer `protobuf:"bytes,4,opt,name=answer,proto3,oneof"`
+}
+
 type AttachRunRequest_Cancellation struct {
 	// As CancelRun.
 	Cancellation *RunCancellation `protobuf:"bytes,5,opt,name=cancellation,proto3,oneof"`
@@ -365,6 +381,8 @@ func (*AttachRunRequest_Start) isAttachRunRequest_Message() {}
 func (*AttachRunRequest_Report) isAttachRunRequest_Message() {}
 
 func (*AttachRunRequest_Update) isAttachRunRequest_Message() {}
+
+func (*AttachRunRequest_Answer) isAttachRunRequest_Message() {}
 
 func (*AttachRunRequest_Cancellation) isAttachRunRequest_Message() {}
 
@@ -1325,6 +1343,107 @@ func (x *WatchRunsResponse) GetCursor() string {
 	return ""
 }
 
+// AnswerInputRequest answers.
+type AnswerInputRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The run.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Required. One or more answers, to different inputs. At most 64.
+	Answers       []*InputAnswer `protobuf:"bytes,2,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerInputRequest) Reset() {
+	*x = AnswerInputRequest{}
+	mi := &file_runwire_v1_run_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerInputRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerInputRequest) ProtoMessage() {}
+
+func (x *AnswerInputRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerInputRequest.ProtoReflect.Descriptor instead.
+func (*AnswerInputRequest) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *AnswerInputRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *AnswerInputRequest) GetAnswers() []*InputAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+// AnswerInputResponse holds the run after it.
+type AnswerInputResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run.
+	Run           *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerInputResponse) Reset() {
+	*x = AnswerInputResponse{}
+	mi := &file_runwire_v1_run_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerInputResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerInputResponse) ProtoMessage() {}
+
+func (x *AnswerInputResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerInputResponse.ProtoReflect.Descriptor instead.
+func (*AnswerInputResponse) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *AnswerInputResponse) GetRun() *Run {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
 // CancelRunRequest cancels.
 type CancelRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1338,7 +1457,7 @@ type CancelRunRequest struct {
 
 func (x *CancelRunRequest) Reset() {
 	*x = CancelRunRequest{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[17]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1469,7 @@ func (x *CancelRunRequest) String() string {
 func (*CancelRunRequest) ProtoMessage() {}
 
 func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[17]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1482,7 @@ func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelRunRequest) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{17}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelRunRequest) GetRunId() string {
@@ -1391,7 +1510,7 @@ type CancelRunResponse struct {
 
 func (x *CancelRunResponse) Reset() {
 	*x = CancelRunResponse{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[18]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1522,7 @@ func (x *CancelRunResponse) String() string {
 func (*CancelRunResponse) ProtoMessage() {}
 
 func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[18]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1535,7 @@ func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelRunResponse) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{18}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CancelRunResponse) GetRun() *Run {
@@ -1437,11 +1556,12 @@ const file_runwire_v1_run_service_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12'\n" +
 	"\x04spec\x18\x02 \x01(\v2\x13.runwire.v1.RunSpecR\x04spec\"6\n" +
 	"\x11CreateRunResponse\x12!\n" +
-	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run\"\xb3\x02\n" +
+	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run\"\xe6\x02\n" +
 	"\x10AttachRunRequest\x122\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.runwire.v1.AttachRunStartH\x00R\x05start\x124\n" +
 	"\x06report\x18\x02 \x01(\v2\x1a.runwire.v1.ToolCallReportH\x00R\x06report\x120\n" +
-	"\x06update\x18\x03 \x01(\v2\x16.runwire.v1.HostUpdateH\x00R\x06update\x12A\n" +
+	"\x06update\x18\x03 \x01(\v2\x16.runwire.v1.HostUpdateH\x00R\x06update\x121\n" +
+	"\x06answer\x18\x04 \x01(\v2\x17.runwire.v1.InputAnswerH\x00R\x06answer\x12A\n" +
 	"\fcancellation\x18\x05 \x01(\v2\x1b.runwire.v1.RunCancellationH\x00R\fcancellation\x125\n" +
 	"\theartbeat\x18\x06 \x01(\v2\x15.runwire.v1.HeartbeatH\x00R\theartbeatB\t\n" +
 	"\amessage\"\xd5\x04\n" +
@@ -1513,7 +1633,12 @@ const file_runwire_v1_run_service_proto_rawDesc = "" +
 	"\x11WatchRunsResponse\x12\x1e\n" +
 	"\vroot_run_id\x18\x01 \x01(\tR\trootRunId\x12,\n" +
 	"\x06events\x18\x02 \x03(\v2\x14.runwire.v1.RunEventR\x06events\x12\x16\n" +
-	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"A\n" +
+	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"^\n" +
+	"\x12AnswerInputRequest\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x121\n" +
+	"\aanswers\x18\x02 \x03(\v2\x17.runwire.v1.InputAnswerR\aanswers\"8\n" +
+	"\x13AnswerInputResponse\x12!\n" +
+	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run\"A\n" +
 	"\x10CancelRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"6\n" +
@@ -1522,7 +1647,7 @@ const file_runwire_v1_run_service_proto_rawDesc = "" +
 	"\vEventDetail\x12\x1c\n" +
 	"\x18EVENT_DETAIL_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11EVENT_DETAIL_FULL\x10\x01\x12\x18\n" +
-	"\x14EVENT_DETAIL_DURABLE\x10\x022\x8b\x04\n" +
+	"\x14EVENT_DETAIL_DURABLE\x10\x022\xdb\x04\n" +
 	"\n" +
 	"RunService\x12H\n" +
 	"\tCreateRun\x12\x1c.runwire.v1.CreateRunRequest\x1a\x1d.runwire.v1.CreateRunResponse\x12L\n" +
@@ -1530,7 +1655,8 @@ const file_runwire_v1_run_service_proto_rawDesc = "" +
 	"\x06GetRun\x12\x19.runwire.v1.GetRunRequest\x1a\x1a.runwire.v1.GetRunResponse\x12E\n" +
 	"\bListRuns\x12\x1b.runwire.v1.ListRunsRequest\x1a\x1c.runwire.v1.ListRunsResponse\x12G\n" +
 	"\bWatchRun\x12\x1b.runwire.v1.WatchRunRequest\x1a\x1c.runwire.v1.WatchRunResponse0\x01\x12J\n" +
-	"\tWatchRuns\x12\x1c.runwire.v1.WatchRunsRequest\x1a\x1d.runwire.v1.WatchRunsResponse0\x01\x12H\n" +
+	"\tWatchRuns\x12\x1c.runwire.v1.WatchRunsRequest\x1a\x1d.runwire.v1.WatchRunsResponse0\x01\x12N\n" +
+	"\vAnswerInput\x12\x1e.runwire.v1.AnswerInputRequest\x1a\x1f.runwire.v1.AnswerInputResponse\x12H\n" +
 	"\tCancelRun\x12\x1c.runwire.v1.CancelRunRequest\x1a\x1d.runwire.v1.CancelRunResponseB7\n" +
 	"\x0edev.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3"
 
@@ -1547,7 +1673,7 @@ func file_runwire_v1_run_service_proto_rawDescGZIP() []byte {
 }
 
 var file_runwire_v1_run_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_runwire_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_runwire_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_runwire_v1_run_service_proto_goTypes = []any{
 	(EventDetail)(0),                     // 0: runwire.v1.EventDetail
 	(AttachRunStart_DisconnectPolicy)(0), // 1: runwire.v1.AttachRunStart.DisconnectPolicy
@@ -1568,71 +1694,79 @@ var file_runwire_v1_run_service_proto_goTypes = []any{
 	(*WatchRunResponse)(nil),             // 16: runwire.v1.WatchRunResponse
 	(*WatchRunsRequest)(nil),             // 17: runwire.v1.WatchRunsRequest
 	(*WatchRunsResponse)(nil),            // 18: runwire.v1.WatchRunsResponse
-	(*CancelRunRequest)(nil),             // 19: runwire.v1.CancelRunRequest
-	(*CancelRunResponse)(nil),            // 20: runwire.v1.CancelRunResponse
-	nil,                                  // 21: runwire.v1.RunFilter.LabelsEntry
-	(*RunSpec)(nil),                      // 22: runwire.v1.RunSpec
-	(*Run)(nil),                          // 23: runwire.v1.Run
-	(*ToolCallReport)(nil),               // 24: runwire.v1.ToolCallReport
-	(*HostUpdate)(nil),                   // 25: runwire.v1.HostUpdate
-	(*Heartbeat)(nil),                    // 26: runwire.v1.Heartbeat
-	(*ToolCallRef)(nil),                  // 27: runwire.v1.ToolCallRef
-	(*HostCommand)(nil),                  // 28: runwire.v1.HostCommand
-	(*HostSession)(nil),                  // 29: runwire.v1.HostSession
-	(*RunEvent)(nil),                     // 30: runwire.v1.RunEvent
-	(Run_State)(0),                       // 31: runwire.v1.Run.State
-	(*timestamppb.Timestamp)(nil),        // 32: google.protobuf.Timestamp
+	(*AnswerInputRequest)(nil),           // 19: runwire.v1.AnswerInputRequest
+	(*AnswerInputResponse)(nil),          // 20: runwire.v1.AnswerInputResponse
+	(*CancelRunRequest)(nil),             // 21: runwire.v1.CancelRunRequest
+	(*CancelRunResponse)(nil),            // 22: runwire.v1.CancelRunResponse
+	nil,                                  // 23: runwire.v1.RunFilter.LabelsEntry
+	(*RunSpec)(nil),                      // 24: runwire.v1.RunSpec
+	(*Run)(nil),                          // 25: runwire.v1.Run
+	(*ToolCallReport)(nil),               // 26: runwire.v1.ToolCallReport
+	(*HostUpdate)(nil),                   // 27: runwire.v1.HostUpdate
+	(*InputAnswer)(nil),                  // 28: runwire.v1.InputAnswer
+	(*Heartbeat)(nil),                    // 29: runwire.v1.Heartbeat
+	(*ToolCallRef)(nil),                  // 30: runwire.v1.ToolCallRef
+	(*HostCommand)(nil),                  // 31: runwire.v1.HostCommand
+	(*HostSession)(nil),                  // 32: runwire.v1.HostSession
+	(*RunEvent)(nil),                     // 33: runwire.v1.RunEvent
+	(Run_State)(0),                       // 34: runwire.v1.Run.State
+	(*timestamppb.Timestamp)(nil),        // 35: google.protobuf.Timestamp
 }
 var file_runwire_v1_run_service_proto_depIdxs = []int32{
-	22, // 0: runwire.v1.CreateRunRequest.spec:type_name -> runwire.v1.RunSpec
-	23, // 1: runwire.v1.CreateRunResponse.run:type_name -> runwire.v1.Run
+	24, // 0: runwire.v1.CreateRunRequest.spec:type_name -> runwire.v1.RunSpec
+	25, // 1: runwire.v1.CreateRunResponse.run:type_name -> runwire.v1.Run
 	5,  // 2: runwire.v1.AttachRunRequest.start:type_name -> runwire.v1.AttachRunStart
-	24, // 3: runwire.v1.AttachRunRequest.report:type_name -> runwire.v1.ToolCallReport
-	25, // 4: runwire.v1.AttachRunRequest.update:type_name -> runwire.v1.HostUpdate
-	6,  // 5: runwire.v1.AttachRunRequest.cancellation:type_name -> runwire.v1.RunCancellation
-	26, // 6: runwire.v1.AttachRunRequest.heartbeat:type_name -> runwire.v1.Heartbeat
-	22, // 7: runwire.v1.AttachRunStart.create:type_name -> runwire.v1.RunSpec
-	27, // 8: runwire.v1.AttachRunStart.in_flight:type_name -> runwire.v1.ToolCallRef
-	1,  // 9: runwire.v1.AttachRunStart.on_disconnect:type_name -> runwire.v1.AttachRunStart.DisconnectPolicy
-	0,  // 10: runwire.v1.AttachRunStart.detail:type_name -> runwire.v1.EventDetail
-	8,  // 11: runwire.v1.AttachRunResponse.started:type_name -> runwire.v1.AttachRunStarted
-	9,  // 12: runwire.v1.AttachRunResponse.events:type_name -> runwire.v1.RunEvents
-	28, // 13: runwire.v1.AttachRunResponse.command:type_name -> runwire.v1.HostCommand
-	23, // 14: runwire.v1.AttachRunStarted.run:type_name -> runwire.v1.Run
-	29, // 15: runwire.v1.AttachRunStarted.session:type_name -> runwire.v1.HostSession
-	30, // 16: runwire.v1.RunEvents.events:type_name -> runwire.v1.RunEvent
-	23, // 17: runwire.v1.GetRunResponse.run:type_name -> runwire.v1.Run
-	31, // 18: runwire.v1.RunFilter.states:type_name -> runwire.v1.Run.State
-	21, // 19: runwire.v1.RunFilter.labels:type_name -> runwire.v1.RunFilter.LabelsEntry
-	32, // 20: runwire.v1.RunFilter.min_create_time:type_name -> google.protobuf.Timestamp
-	32, // 21: runwire.v1.RunFilter.max_create_time:type_name -> google.protobuf.Timestamp
-	12, // 22: runwire.v1.ListRunsRequest.filter:type_name -> runwire.v1.RunFilter
-	23, // 23: runwire.v1.ListRunsResponse.runs:type_name -> runwire.v1.Run
-	0,  // 24: runwire.v1.WatchRunRequest.detail:type_name -> runwire.v1.EventDetail
-	30, // 25: runwire.v1.WatchRunResponse.events:type_name -> runwire.v1.RunEvent
-	12, // 26: runwire.v1.WatchRunsRequest.filter:type_name -> runwire.v1.RunFilter
-	0,  // 27: runwire.v1.WatchRunsRequest.detail:type_name -> runwire.v1.EventDetail
-	30, // 28: runwire.v1.WatchRunsResponse.events:type_name -> runwire.v1.RunEvent
-	23, // 29: runwire.v1.CancelRunResponse.run:type_name -> runwire.v1.Run
-	2,  // 30: runwire.v1.RunService.CreateRun:input_type -> runwire.v1.CreateRunRequest
-	4,  // 31: runwire.v1.RunService.AttachRun:input_type -> runwire.v1.AttachRunRequest
-	10, // 32: runwire.v1.RunService.GetRun:input_type -> runwire.v1.GetRunRequest
-	13, // 33: runwire.v1.RunService.ListRuns:input_type -> runwire.v1.ListRunsRequest
-	15, // 34: runwire.v1.RunService.WatchRun:input_type -> runwire.v1.WatchRunRequest
-	17, // 35: runwire.v1.RunService.WatchRuns:input_type -> runwire.v1.WatchRunsRequest
-	19, // 36: runwire.v1.RunService.CancelRun:input_type -> runwire.v1.CancelRunRequest
-	3,  // 37: runwire.v1.RunService.CreateRun:output_type -> runwire.v1.CreateRunResponse
-	7,  // 38: runwire.v1.RunService.AttachRun:output_type -> runwire.v1.AttachRunResponse
-	11, // 39: runwire.v1.RunService.GetRun:output_type -> runwire.v1.GetRunResponse
-	14, // 40: runwire.v1.RunService.ListRuns:output_type -> runwire.v1.ListRunsResponse
-	16, // 41: runwire.v1.RunService.WatchRun:output_type -> runwire.v1.WatchRunResponse
-	18, // 42: runwire.v1.RunService.WatchRuns:output_type -> runwire.v1.WatchRunsResponse
-	20, // 43: runwire.v1.RunService.CancelRun:output_type -> runwire.v1.CancelRunResponse
-	37, // [37:44] is the sub-list for method output_type
-	30, // [30:37] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	26, // 3: runwire.v1.AttachRunRequest.report:type_name -> runwire.v1.ToolCallReport
+	27, // 4: runwire.v1.AttachRunRequest.update:type_name -> runwire.v1.HostUpdate
+	28, // 5: runwire.v1.AttachRunRequest.answer:type_name -> runwire.v1.InputAnswer
+	6,  // 6: runwire.v1.AttachRunRequest.cancellation:type_name -> runwire.v1.RunCancellation
+	29, // 7: runwire.v1.AttachRunRequest.heartbeat:type_name -> runwire.v1.Heartbeat
+	24, // 8: runwire.v1.AttachRunStart.create:type_name -> runwire.v1.RunSpec
+	30, // 9: runwire.v1.AttachRunStart.in_flight:type_name -> runwire.v1.ToolCallRef
+	1,  // 10: runwire.v1.AttachRunStart.on_disconnect:type_name -> runwire.v1.AttachRunStart.DisconnectPolicy
+	0,  // 11: runwire.v1.AttachRunStart.detail:type_name -> runwire.v1.EventDetail
+	8,  // 12: runwire.v1.AttachRunResponse.started:type_name -> runwire.v1.AttachRunStarted
+	9,  // 13: runwire.v1.AttachRunResponse.events:type_name -> runwire.v1.RunEvents
+	31, // 14: runwire.v1.AttachRunResponse.command:type_name -> runwire.v1.HostCommand
+	25, // 15: runwire.v1.AttachRunStarted.run:type_name -> runwire.v1.Run
+	32, // 16: runwire.v1.AttachRunStarted.session:type_name -> runwire.v1.HostSession
+	33, // 17: runwire.v1.RunEvents.events:type_name -> runwire.v1.RunEvent
+	25, // 18: runwire.v1.GetRunResponse.run:type_name -> runwire.v1.Run
+	34, // 19: runwire.v1.RunFilter.states:type_name -> runwire.v1.Run.State
+	23, // 20: runwire.v1.RunFilter.labels:type_name -> runwire.v1.RunFilter.LabelsEntry
+	35, // 21: runwire.v1.RunFilter.min_create_time:type_name -> google.protobuf.Timestamp
+	35, // 22: runwire.v1.RunFilter.max_create_time:type_name -> google.protobuf.Timestamp
+	12, // 23: runwire.v1.ListRunsRequest.filter:type_name -> runwire.v1.RunFilter
+	25, // 24: runwire.v1.ListRunsResponse.runs:type_name -> runwire.v1.Run
+	0,  // 25: runwire.v1.WatchRunRequest.detail:type_name -> runwire.v1.EventDetail
+	33, // 26: runwire.v1.WatchRunResponse.events:type_name -> runwire.v1.RunEvent
+	12, // 27: runwire.v1.WatchRunsRequest.filter:type_name -> runwire.v1.RunFilter
+	0,  // 28: runwire.v1.WatchRunsRequest.detail:type_name -> runwire.v1.EventDetail
+	33, // 29: runwire.v1.WatchRunsResponse.events:type_name -> runwire.v1.RunEvent
+	28, // 30: runwire.v1.AnswerInputRequest.answers:type_name -> runwire.v1.InputAnswer
+	25, // 31: runwire.v1.AnswerInputResponse.run:type_name -> runwire.v1.Run
+	25, // 32: runwire.v1.CancelRunResponse.run:type_name -> runwire.v1.Run
+	2,  // 33: runwire.v1.RunService.CreateRun:input_type -> runwire.v1.CreateRunRequest
+	4,  // 34: runwire.v1.RunService.AttachRun:input_type -> runwire.v1.AttachRunRequest
+	10, // 35: runwire.v1.RunService.GetRun:input_type -> runwire.v1.GetRunRequest
+	13, // 36: runwire.v1.RunService.ListRuns:input_type -> runwire.v1.ListRunsRequest
+	15, // 37: runwire.v1.RunService.WatchRun:input_type -> runwire.v1.WatchRunRequest
+	17, // 38: runwire.v1.RunService.WatchRuns:input_type -> runwire.v1.WatchRunsRequest
+	19, // 39: runwire.v1.RunService.AnswerInput:input_type -> runwire.v1.AnswerInputRequest
+	21, // 40: runwire.v1.RunService.CancelRun:input_type -> runwire.v1.CancelRunRequest
+	3,  // 41: runwire.v1.RunService.CreateRun:output_type -> runwire.v1.CreateRunResponse
+	7,  // 42: runwire.v1.RunService.AttachRun:output_type -> runwire.v1.AttachRunResponse
+	11, // 43: runwire.v1.RunService.GetRun:output_type -> runwire.v1.GetRunResponse
+	14, // 44: runwire.v1.RunService.ListRuns:output_type -> runwire.v1.ListRunsResponse
+	16, // 45: runwire.v1.RunService.WatchRun:output_type -> runwire.v1.WatchRunResponse
+	18, // 46: runwire.v1.RunService.WatchRuns:output_type -> runwire.v1.WatchRunsResponse
+	20, // 47: runwire.v1.RunService.AnswerInput:output_type -> runwire.v1.AnswerInputResponse
+	22, // 48: runwire.v1.RunService.CancelRun:output_type -> runwire.v1.CancelRunResponse
+	41, // [41:49] is the sub-list for method output_type
+	33, // [33:41] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_runwire_v1_run_service_proto_init() }
@@ -1646,6 +1780,7 @@ func file_runwire_v1_run_service_proto_init() {
 		(*AttachRunRequest_Start)(nil),
 		(*AttachRunRequest_Report)(nil),
 		(*AttachRunRequest_Update)(nil),
+		(*AttachRunRequest_Answer)(nil),
 		(*AttachRunRequest_Cancellation)(nil),
 		(*AttachRunRequest_Heartbeat)(nil),
 	}
@@ -1665,7 +1800,7 @@ func file_runwire_v1_run_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runwire_v1_run_service_proto_rawDesc), len(file_runwire_v1_run_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

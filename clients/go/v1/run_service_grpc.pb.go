@@ -21,13 +21,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RunService_CreateRun_FullMethodName = "/runwire.v1.RunService/CreateRun"
-	RunService_AttachRun_FullMethodName = "/runwire.v1.RunService/AttachRun"
-	RunService_GetRun_FullMethodName    = "/runwire.v1.RunService/GetRun"
-	RunService_ListRuns_FullMethodName  = "/runwire.v1.RunService/ListRuns"
-	RunService_WatchRun_FullMethodName  = "/runwire.v1.RunService/WatchRun"
-	RunService_WatchRuns_FullMethodName = "/runwire.v1.RunService/WatchRuns"
-	RunService_CancelRun_FullMethodName = "/runwire.v1.RunService/CancelRun"
+	RunService_CreateRun_FullMethodName   = "/runwire.v1.RunService/CreateRun"
+	RunService_AttachRun_FullMethodName   = "/runwire.v1.RunService/AttachRun"
+	RunService_GetRun_FullMethodName      = "/runwire.v1.RunService/GetRun"
+	RunService_ListRuns_FullMethodName    = "/runwire.v1.RunService/ListRuns"
+	RunService_WatchRun_FullMethodName    = "/runwire.v1.RunService/WatchRun"
+	RunService_WatchRuns_FullMethodName   = "/runwire.v1.RunService/WatchRuns"
+	RunService_AnswerInput_FullMethodName = "/runwire.v1.RunService/AnswerInput"
+	RunService_CancelRun_FullMethodName   = "/runwire.v1.RunService/CancelRun"
 )
 
 // RunServiceClient is the client API for RunService service.
@@ -51,6 +52,9 @@ type RunServiceClient interface {
 	// WatchRuns streams the events of many runs on one stream: for dashboards and gateways, and where
 	// proxies allow few streams. Never ends by itself.
 	WatchRuns(ctx context.Context, in *WatchRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRunsResponse], error)
+	// AnswerInput answers what a run waits for. Any authorised principal, any time, whoever watches the run. All
+	// answers of a request count, or none.
+	AnswerInput(ctx context.Context, in *AnswerInputRequest, opts ...grpc.CallOption) (*AnswerInputResponse, error)
 	// CancelRun asks a run to stop. Idempotent. Cooperative: watch for the end.
 	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error)
 }
@@ -144,6 +148,16 @@ func (c *runServiceClient) WatchRuns(ctx context.Context, in *WatchRunsRequest, 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RunService_WatchRunsClient = grpc.ServerStreamingClient[WatchRunsResponse]
 
+func (c *runServiceClient) AnswerInput(ctx context.Context, in *AnswerInputRequest, opts ...grpc.CallOption) (*AnswerInputResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnswerInputResponse)
+	err := c.cc.Invoke(ctx, RunService_AnswerInput_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *runServiceClient) CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelRunResponse)
@@ -175,6 +189,9 @@ type RunServiceServer interface {
 	// WatchRuns streams the events of many runs on one stream: for dashboards and gateways, and where
 	// proxies allow few streams. Never ends by itself.
 	WatchRuns(*WatchRunsRequest, grpc.ServerStreamingServer[WatchRunsResponse]) error
+	// AnswerInput answers what a run waits for. Any authorised principal, any time, whoever watches the run. All
+	// answers of a request count, or none.
+	AnswerInput(context.Context, *AnswerInputRequest) (*AnswerInputResponse, error)
 	// CancelRun asks a run to stop. Idempotent. Cooperative: watch for the end.
 	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
 	mustEmbedUnimplementedRunServiceServer()
@@ -204,6 +221,9 @@ func (UnimplementedRunServiceServer) WatchRun(*WatchRunRequest, grpc.ServerStrea
 }
 func (UnimplementedRunServiceServer) WatchRuns(*WatchRunsRequest, grpc.ServerStreamingServer[WatchRunsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchRuns not implemented")
+}
+func (UnimplementedRunServiceServer) AnswerInput(context.Context, *AnswerInputRequest) (*AnswerInputResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AnswerInput not implemented")
 }
 func (UnimplementedRunServiceServer) CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelRun not implemented")
@@ -312,6 +332,24 @@ func _RunService_WatchRuns_Handler(srv interface{}, stream grpc.ServerStream) er
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RunService_WatchRunsServer = grpc.ServerStreamingServer[WatchRunsResponse]
 
+func _RunService_AnswerInput_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnswerInputRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunServiceServer).AnswerInput(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunService_AnswerInput_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunServiceServer).AnswerInput(ctx, req.(*AnswerInputRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RunService_CancelRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelRunRequest)
 	if err := dec(in); err != nil {
@@ -348,6 +386,10 @@ var RunService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRuns",
 			Handler:    _RunService_ListRuns_Handler,
+		},
+		{
+			MethodName: "AnswerInput",
+			Handler:    _RunService_AnswerInput_Handler,
 		},
 		{
 			MethodName: "CancelRun",

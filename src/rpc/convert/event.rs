@@ -1,10 +1,10 @@
 //! What a watch shows.
 
 use super::{
-    count, fault,
+    count, fault, input,
     message::{encode as encode_message, encode_call, encode_delta, encode_finish, encode_parts},
     message::{encode_result, encode_usage},
-    run, small_count, timestamp,
+    policy, run, small_count, timestamp,
 };
 use crate::{
     domain::{
@@ -68,6 +68,8 @@ fn encode_event(run_id: RunId, event: &Event) -> v1::RunEvent {
             })
         }
         Fact::ToolCallUpdated(update) => Wire::ToolCallUpdated(Box::new(encode_update(update))),
+        Fact::InputAnswered(answered) => Wire::InputAnswered(input::encode_answered(answered)),
+        Fact::PolicyDecided(decided) => Wire::PolicyDecided(policy::encode_decision(decided)),
     };
     let wire = v1::RunEvent {
         event_time: Some(timestamp(event.time)),

@@ -13,8 +13,9 @@ use super::{
     completion::MOST_TOOLS,
     count, fault,
     generation::{claim, tool_name},
+    input,
     message::{decode_all, encode as encode_message, encode_finish, encode_usage},
-    small_count, timestamp,
+    policy, small_count, timestamp,
 };
 use crate::{
     domain::{
@@ -53,6 +54,7 @@ impl Intake {
             input: decode_all(spec.input, &at.field("input"))?,
             limits,
             labels: labels(spec.labels, &at.field("labels"))?,
+            policy: policy::decode(spec.policy, &at.field("policy"))?,
         })
     }
 
@@ -278,6 +280,7 @@ fn decode_state(number: i32, at: &At<'_>) -> Result<RunState, Fault> {
         State::Unspecified => return Err(at.invalid("is not a state")),
         State::Queued => RunState::Queued,
         State::Running => RunState::Running,
+        State::InputRequired => RunState::InputRequired,
         State::Cancelling => RunState::Cancelling,
         State::Succeeded => RunState::Succeeded,
         State::Failed => RunState::Failed,
@@ -292,6 +295,7 @@ const fn encode_state(state: RunState) -> v1::run::State {
     match state {
         RunState::Queued => State::Queued,
         RunState::Running => State::Running,
+        RunState::InputRequired => State::InputRequired,
         RunState::Cancelling => State::Cancelling,
         RunState::Succeeded => State::Succeeded,
         RunState::Failed => State::Failed,
@@ -317,6 +321,7 @@ pub(in crate::rpc) fn encode(run: &Run) -> v1::Run {
         agent_name: run.agent_name.clone(),
         state: encode_state(run.state).into(),
         error: run.error.as_ref().map(fault::encode),
+        required_inputs: input::encode_required(run),
         output: run.output.as_deref().map(encode_message),
         usage: Some(encode_usage(&run.usage)),
         turn_count: small_count(run.turn_count),

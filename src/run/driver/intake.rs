@@ -290,6 +290,11 @@ impl Intake {
 fn translate(input: RunInput) -> Gathered {
     match input {
         RunInput::Cancel { reason, slip } => (Input::Cancel { reason }, slip),
+        RunInput::Answer {
+            answers,
+            principal,
+            slip,
+        } => (Input::Answer { answers, principal }, Some(slip)),
         RunInput::Abandoned => {
             let reason = "the stream of the run was lost".to_owned();
             (Input::Cancel { reason }, None)

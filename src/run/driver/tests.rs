@@ -22,6 +22,7 @@ use crate::{
         json::JsonText,
         message::{Message, Role},
         model::Options,
+        policy::Policies,
         principal::{Principal, Tenant},
         run::{Agent, Run, RunSpec, RunState},
         tool::{Affinity, Annotations, HostedTool, ToolBinding, ToolName, ToolSpec, ToolTarget},
@@ -140,6 +141,7 @@ fn spec() -> RunSpec {
         input: vec![Arc::new(Message::text(Role::User, "Go."))],
         limits: Settings::default().default_limits,
         labels: BTreeMap::new(),
+        policy: Policies::default(),
     }
 }
 

@@ -191,6 +191,7 @@ impl Book {
             }
             Fact::MessageDiscarded { message_id, .. } => self.drop_partial(message_id),
             Fact::ToolCallUpdated(update) => self.update_call(update),
+            Fact::InputAnswered(_) | Fact::PolicyDecided(_) => {}
         }
     }
 

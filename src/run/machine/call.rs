@@ -1,6 +1,7 @@
 //! One tool call from its plan to its result: who has it, how long it is waited for, when it is
 //! delivered again.
 
+mod input;
 mod news;
 
 use std::{sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use crate::{
         event::{CallPlan, CallState, ToolCallUpdate},
         fault::Fault,
         id::HostId,
+        input::RequiredInput,
         json::JsonText,
         message::{ToolCall, ToolResult},
         time::Timestamp,
@@ -33,6 +35,8 @@ pub(super) const UNSTORED_ATTEMPTS: u32 = 16;
 enum Phase {
     /// Waits for a place among the run's parallel calls.
     Queued,
+    /// Waits for its approval.
+    Held { until: Timestamp },
     /// Waits before the next delivery.
     Backoff { until: Timestamp },
     /// Delivered to the tools, which look for a host.
@@ -81,6 +85,10 @@ pub(super) struct Call {
     rejections: u32,
     /// When waiting for an acceptance ends.
     accept_until: Timestamp,
+    /// What it waits for of people.
+    input: Option<Arc<RequiredInput>>,
+    /// Whether its arguments are no longer those that the model has written.
+    is_edited: bool,
 }
 
 impl Call {
@@ -109,12 +117,12 @@ impl Call {
         Self::new(unheard(call, None), None)
     }
 
-    /// A call as the log of an earlier life of the run has it, which a host has begun so often.
-    /// [`Call::resume`] it.
+    /// A call as the model has written it and as the log of an earlier life of the run has it, which a
+    /// host has begun so often. [`Call::resume`] it.
     pub(super) fn recovered(
+        written: &ToolCall,
         update: Arc<ToolCallUpdate>,
-        plan: Option<&CallPlan>,
-        begun: u32,
+        (plan, begun): (Option<&CallPlan>, u32),
         world: &World,
     ) -> Self {
         let plan = plan.and_then(|plan| {
@@ -132,6 +140,7 @@ impl Call {
             stored: attempt,
             fence: attempt.saturating_add(UNSTORED_ATTEMPTS),
             begun,
+            is_edited: update.call.arguments != written.arguments,
             ..Self::new(Arc::unwrap_or_clone(update), plan)
         }
     }
@@ -147,6 +156,8 @@ impl Call {
             begun: 0,
             rejections: 0,
             accept_until: Timestamp::default(),
+            input: None,
+            is_edited: false,
         }
     }
 
@@ -169,7 +180,7 @@ impl Call {
     pub(super) fn is_delivered(&self) -> bool {
         !matches!(
             self.phase,
-            Phase::Queued | Phase::Backoff { .. } | Phase::Done
+            Phase::Queued | Phase::Held { .. } | Phase::Backoff { .. } | Phase::Done
         )
     }
 
@@ -183,7 +194,8 @@ impl Call {
         match self.phase {
             Phase::Queued | Phase::Done => None,
             Phase::Seeking => Some(self.accept_until),
-            Phase::Backoff { until }
+            Phase::Held { until }
+            | Phase::Backoff { until }
             | Phase::Offered { until }
             | Phase::Recalled { until }
             | Phase::Stopping { until, .. } => Some(until),
@@ -240,6 +252,7 @@ impl Call {
         }
         match self.phase {
             Phase::Queued | Phase::Done => {}
+            Phase::Held { .. } => self.expire_input(cx),
             Phase::Backoff { .. } => self.deliver_in_time(cx),
             Phase::Seeking => self.expire(&Trouble::NoHost(self.accept_timeout(cx)), cx),
             Phase::Offered { .. } if cx.now >= self.accept_until => {
@@ -268,7 +281,7 @@ impl Call {
     pub(super) fn stop(&mut self, cx: &mut Cx<'_>) {
         let accepted = match self.phase {
             Phase::Done | Phase::Stopping { .. } => return,
-            Phase::Queued | Phase::Backoff { .. } => {
+            Phase::Queued | Phase::Held { .. } | Phase::Backoff { .. } => {
                 return self.settle_trouble(&Trouble::Cancelled, cx);
             }
             Phase::Seeking | Phase::Offered { .. } | Phase::Recalled { .. } => false,
@@ -285,7 +298,9 @@ impl Call {
     pub(super) fn end(&mut self, trouble: &Trouble, cx: &mut Cx<'_>) {
         let accepted = match self.phase {
             Phase::Done => return,
-            Phase::Queued | Phase::Backoff { .. } => return self.settle_trouble(trouble, cx),
+            Phase::Queued | Phase::Held { .. } | Phase::Backoff { .. } => {
+                return self.settle_trouble(trouble, cx);
+            }
             Phase::Seeking | Phase::Offered { .. } | Phase::Recalled { .. } => false,
             Phase::Running { .. } => true,
             Phase::Stopping { accepted, .. } => return self.close(accepted, trouble, cx),
@@ -391,6 +406,7 @@ impl Call {
     ) {
         self.phase = Phase::Done;
         self.plan = None;
+        self.input = None;
         let update = self.change(state);
         update.result = result;
         update.error = error;

@@ -9,6 +9,7 @@ use crate::{
         event::{Fact, Progress, ToolCallUpdate},
         fault::Fault,
         id::{HostId, MessageId},
+        input::InputAnswer,
         json::JsonText,
         model::ModelRef,
         tool::ToolSpec,
@@ -66,6 +67,13 @@ pub enum Input {
     Cancel {
         /// Kept in the log.
         reason: String,
+    },
+    /// Somebody answers inputs that the run waits for: all of them, or none when it does not wait for one.
+    Answer {
+        /// The answers, to different inputs.
+        answers: Vec<InputAnswer>,
+        /// Who gives them.
+        principal: Arc<str>,
     },
     /// The run cannot go on.
     Abort(Fault),

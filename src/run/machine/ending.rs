@@ -16,6 +16,7 @@ impl Machine {
         }
         self.cancelling = true;
         self.update_run(|run| {
+            run.wait_for(now, Vec::new(), false);
             run.state = RunState::Cancelling;
             run.cancel_reason = reason;
         });

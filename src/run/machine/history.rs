@@ -51,10 +51,15 @@ impl History {
     /// Reads on.
     pub fn add(&mut self, fact: &Fact) {
         match fact {
-            Fact::RunUpdated(run) => self.machine.run = Arc::clone(run),
+            Fact::RunUpdated(run) => {
+                self.machine.run = Arc::clone(run);
+                self.machine.world.set_clock(run);
+            }
             Fact::MessageDiscarded { .. } => self.messages += 1,
             Fact::MessageCompleted(completed) => self.add_message(completed),
             Fact::ToolCallUpdated(update) => self.add_update(update),
+            // What they have changed stands in the facts that came with them.
+            Fact::InputAnswered(_) | Fact::PolicyDecided(_) => {}
         }
     }
 
@@ -134,10 +139,13 @@ impl History {
             machine.stage = Stage::Over;
         } else if let Some(open) = self.open {
             let calls = open.into_iter().map(|open| open.restore(&machine.world));
-            machine.stage = Stage::Calling {
-                calls: calls.collect(),
-                results_id,
-            };
+            let mut calls: Vec<Call> = calls.collect();
+            for input in &machine.run.waiting.inputs {
+                for call in &mut calls {
+                    call.hold_again(input);
+                }
+            }
+            machine.stage = Stage::Calling { calls, results_id };
         }
         machine
     }
@@ -155,7 +163,10 @@ impl Open {
 
     fn restore(self, world: &World) -> Call {
         match self.update {
-            Some(update) => Call::recovered(update, self.plan.as_deref(), self.begun, world),
+            Some(update) => {
+                let (plan, begun) = (self.plan.as_deref(), self.begun);
+                Call::recovered(&self.call, update, (plan, begun), world)
+            }
             // The log has every answer with its calls; one without them was never delivered.
             None => Call::refused(self.call),
         }
@@ -191,7 +202,7 @@ impl Machine {
             self.end(now, RunState::Cancelled, |_| {});
         } else if let Some(fault) = end {
             self.fail(now, fault);
-        } else if now >= self.world.deadline {
+        } else if self.world.is_out_of_time(now) {
             self.time_out(now);
         } else if matches!(self.stage, Stage::New) {
             self.begin_turn(now);

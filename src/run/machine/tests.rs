@@ -1,5 +1,6 @@
 //! The machine's transitions as tables: an input, and what it must give rise to.
 
+mod approvals;
 mod calls;
 mod endings;
 mod property;

@@ -25,6 +25,12 @@ pub(super) enum Trouble {
     Malformed(String),
     /// The arguments do not fit the schema.
     Invalid(Fault),
+    /// A policy does not allow the call, for this reason if it gives one.
+    Denied(String),
+    /// Whoever was asked has declined, for this reason if one was given.
+    Declined(String),
+    /// Nobody has answered in time.
+    Unanswered,
     /// No host accepted the call in time.
     NoHost(Duration),
     /// The host was lost, too often.
@@ -63,6 +69,9 @@ impl Trouble {
                 "the arguments are not a JSON object",
             ),
             Self::Invalid(fault) => fault.clone(),
+            Self::Denied(_) => Fault::new(Reason::PolicyDenied, "a policy does not allow the call"),
+            Self::Declined(_) => Fault::new(Reason::InputDeclined, "the call was declined"),
+            Self::Unanswered => Fault::new(Reason::InputDeclined, "nobody has answered in time"),
             Self::NoHost(waited) => Fault::new(Reason::NoHost, "no host accepted the call in time")
                 .with("accept_timeout_ms", waited.as_millis()),
             Self::HostLost => Fault::new(
@@ -115,6 +124,19 @@ impl Trouble {
             Self::Invalid(fault) => {
                 format!("{}. The tool was not run.", fault.message)
             }
+            Self::Denied(why) => because(
+                "A policy does not allow this call. The tool was not run.",
+                why,
+            ),
+            Self::Declined(why) => because(
+                "This call was declined by a person. The tool was not run.",
+                why,
+            ),
+            Self::Unanswered => {
+                "This call needs an approval, and nobody has given one in time. The tool was \
+                 not run."
+                    .to_owned()
+            }
             Self::NoHost(_) => "The tool is not available at present. It was not run.".to_owned(),
             Self::HostLost => {
                 "The connection to the tool was lost again and again. Its result is not known."
@@ -154,11 +176,14 @@ impl Trouble {
     /// How the call ends.
     pub(super) const fn state(&self) -> CallState {
         match self {
-            Self::Cancelled | Self::RunEnded(_) => CallState::Cancelled,
+            Self::Declined(_) | Self::Unanswered | Self::Cancelled | Self::RunEnded(_) => {
+                CallState::Cancelled
+            }
             Self::Unknown { .. }
             | Self::Forbidden
             | Self::Malformed(_)
             | Self::Invalid(_)
+            | Self::Denied(_)
             | Self::NoHost(_)
             | Self::HostLost
             | Self::OutcomeUnknown
@@ -169,4 +194,12 @@ impl Trouble {
             | Self::TooLarge { .. } => CallState::Failed,
         }
     }
+}
+
+/// What happened, and the reason that somebody has given for it.
+fn because(what: &str, why: &str) -> String {
+    if why.is_empty() {
+        return what.to_owned();
+    }
+    format!("{what} The reason given: {why}")
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, mem, sync::Arc};
 
-use super::{Answered, Call, Cx, Effect, Machine, Stage, trouble::Trouble};
+use super::{Answered, Call, Cx, Effect, Machine, Stage, approval::admit, trouble::Trouble};
 use crate::{
     domain::{
         completion::Request,
@@ -131,7 +131,7 @@ impl Machine {
         if !matches!(self.stage, Stage::Asking { .. }) {
             return;
         }
-        if fault.reason == Reason::Deadline || now >= self.world.deadline {
+        if fault.reason == Reason::Deadline || self.world.is_out_of_time(now) {
             return self.time_out(now);
         }
         self.fail(now, fault);
@@ -265,11 +265,7 @@ impl Machine {
                 Some(Ok(())) | None => Ok(plan),
             });
             match plan {
-                Ok((offer, arguments)) => {
-                    let call = Call::planned(call, offer, arguments, cx.world);
-                    call.announce(&mut cx);
-                    calls.push(call);
-                }
+                Ok((offer, arguments)) => calls.push(admit(call, offer, arguments, &mut cx)),
                 Err(trouble) => {
                     let mut call = Call::refused(call);
                     call.refuse(&trouble, &mut cx);
@@ -294,11 +290,15 @@ impl Machine {
             world: &self.world,
             out: &mut self.out,
         };
-        let busy = calls.iter().filter(|c| !c.is_done() && !c.is_queued());
+        let busy = calls.iter().filter(|call| call.takes_place());
         let free = limit.saturating_sub(busy.count());
         for call in calls.iter_mut().filter(|call| call.is_queued()).take(free) {
             call.start(&mut cx);
         }
+        self.ask_people(now);
+        let Stage::Calling { calls, .. } = &self.stage else {
+            return;
+        };
         if calls.iter().all(Call::is_done) {
             self.close_turn();
             if self.cancelling {
@@ -319,8 +319,8 @@ impl Machine {
             let update = call.update();
             self.settled
                 .insert(update.call.id.clone(), (&**update).into());
-            if let Some(result) = &update.result {
-                parts.push(Part::new(Content::ToolResult((**result).clone())));
+            if let Some(result) = call.told() {
+                parts.push(Part::new(Content::ToolResult(result)));
             }
         }
         let message = Arc::new(Message {

@@ -1,4 +1,4 @@
-//! What does not change while a run lives, and where its transitions write.
+//! What hardly changes while a run lives, and where its transitions write.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -21,15 +21,17 @@ use crate::{
     run::Settings,
 };
 
-/// What does not change while a run lives.
+/// What does not change while a run lives, but for its clock.
 #[derive(Debug)]
 pub(super) struct World {
     /// What runs.
     pub(super) spec: Arc<RunSpec>,
     /// The numbers.
     pub(super) settings: Arc<Settings>,
-    /// When the run's time is up.
-    pub(super) deadline: Timestamp,
+    /// When the run's time is up, unless its clock stands still.
+    deadline: Timestamp,
+    /// Since when the run's clock stands still.
+    still_since: Option<Timestamp>,
     run_id: RunId,
     creator: Arc<str>,
     trace: Option<Arc<Trace>>,
@@ -41,6 +43,7 @@ impl World {
     pub(super) fn new(spec: Arc<RunSpec>, run: &Run, settings: Arc<Settings>) -> Self {
         Self {
             deadline: run.create_time + spec.limits.timeout,
+            still_since: None,
             spec,
             settings,
             run_id: run.id,
@@ -48,6 +51,27 @@ impl World {
             trace: run.trace.clone(),
             context: OnceLock::new(),
         }
+    }
+
+    /// Sets the clock by what the run has waited for people.
+    pub(super) fn set_clock(&mut self, run: &Run) {
+        self.deadline = run.create_time + self.spec.limits.timeout + run.waiting.before;
+        self.still_since = run.waiting.since;
+    }
+
+    /// When the run's time is up; `None` while its clock stands still.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.still_since.is_none().then_some(self.deadline)
+    }
+
+    /// Whether the run's time is up.
+    pub(super) fn is_out_of_time(&self, now: Timestamp) -> bool {
+        self.deadline().is_some_and(|deadline| now >= deadline)
+    }
+
+    /// What the run has left of its time.
+    pub(super) fn time_left(&self, now: Timestamp) -> Duration {
+        self.deadline.since(self.still_since.unwrap_or(now))
     }
 
     fn binding(&self, binding: usize) -> Option<&ToolBinding> {
@@ -98,7 +122,7 @@ impl World {
         self.binding(binding)
             .and_then(|binding| binding.timeout)
             .unwrap_or(self.settings.tool_timeout)
-            .min(self.deadline.since(now))
+            .min(self.time_left(now))
     }
 
     /// How long an execution may be silent.

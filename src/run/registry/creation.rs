@@ -16,7 +16,7 @@ use crate::{
         id::{MessageId, RunId},
         model::Usage,
         principal::{Principal, Scope, Tenant},
-        run::{Agent, Run, RunSpec, RunState},
+        run::{Agent, Run, RunSpec, RunState, Waiting},
         time::Timestamp,
         tool::ToolTarget,
         trace::Trace,
@@ -342,5 +342,6 @@ pub(super) fn first_state(
         cancel_reason: String::new(),
         trace: trace.map(Arc::new),
         parent: None,
+        waiting: Waiting::default(),
     }
 }

@@ -39,7 +39,12 @@ const ENTRIES: usize = 256;
 /// Runs that are listed at once.
 const LISTED: usize = 64;
 
-const LIVE_STATES: [RunState; 3] = [RunState::Queued, RunState::Running, RunState::Cancelling];
+const LIVE_STATES: [RunState; 4] = [
+    RunState::Queued,
+    RunState::Running,
+    RunState::InputRequired,
+    RunState::Cancelling,
+];
 
 /// A cursor over the logs of many runs.
 pub struct Feed {

@@ -6,6 +6,7 @@ use crate::domain::{
     completion::{Delta, Grown},
     event::{Ephemeral, Event, Fact, Progress, ToolCallUpdate},
     fault::Fault,
+    input::{Ask, InputAnswer, RequiredInput},
     message::{Content, Media, MediaSource, Message, Part, ToolCall, ToolResult},
     run::Run,
 };
@@ -21,6 +22,8 @@ pub(crate) fn of_event(event: &Event) -> usize {
             Fact::MessageCompleted(message) => of_message(&message.message),
             Fact::MessageDiscarded { error, .. } => of_fault(error),
             Fact::ToolCallUpdated(update) => of_update(update),
+            Fact::InputAnswered(answered) => of_answer(&answered.answer),
+            Fact::PolicyDecided(decided) => decided.decision.reason.len(),
         }
 }
 
@@ -61,6 +64,25 @@ fn of_run(run: &Run) -> usize {
         + run.cancel_reason.len()
         + run.output.as_deref().map_or(0, of_message)
         + run.error.as_ref().map_or(0, of_fault)
+        + run
+            .waiting
+            .inputs
+            .iter()
+            .map(|i| of_input(i))
+            .sum::<usize>()
+}
+
+fn of_input(input: &RequiredInput) -> usize {
+    2 * FRAME
+        + input.reason.len()
+        + match &input.ask {
+            Ask::Approval(call) => of_call(call),
+        }
+}
+
+fn of_answer(answer: &InputAnswer) -> usize {
+    let content = answer.content.as_ref();
+    FRAME + answer.reason.len() + content.map_or(0, |json| json.as_str().len())
 }
 
 fn of_update(update: &ToolCallUpdate) -> usize {

@@ -320,7 +320,9 @@ impl Stored {
             Fact::RunUpdated(run) => Ok(run.seen_at(head)),
             Fact::MessageCompleted(_)
             | Fact::MessageDiscarded { .. }
-            | Fact::ToolCallUpdated(_) => Err(unreadable("the state of a run")),
+            | Fact::ToolCallUpdated(_)
+            | Fact::InputAnswered(_)
+            | Fact::PolicyDecided(_) => Err(unreadable("the state of a run")),
         }
     }
 }

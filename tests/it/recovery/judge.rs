@@ -51,6 +51,8 @@ impl Judge {
                         | Event::MessageCompleted(_)
                         | Event::MessageDiscarded(_)
                         | Event::ToolCallUpdated(_)
+                        | Event::InputAnswered(_)
+                        | Event::PolicyDecided(_)
                 )
             ) && !is_progress(event)
         };
@@ -72,6 +74,8 @@ impl Judge {
                 }
                 Event::RunUpdated(_)
                 | Event::ToolCallUpdated(_)
+                | Event::InputAnswered(_)
+                | Event::PolicyDecided(_)
                 | Event::Snapshot(_)
                 | Event::Heartbeat(_) => {}
             }

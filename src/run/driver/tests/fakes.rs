@@ -480,9 +480,11 @@ impl Store for FakeStore {
                 Fact::MessageCompleted(done) => {
                     done.message.tool_calls().any(|call| call.id == *call_id)
                 }
-                Fact::RunUpdated(_) | Fact::MessageDiscarded { .. } | Fact::ToolCallUpdated(_) => {
-                    false
-                }
+                Fact::RunUpdated(_)
+                | Fact::MessageDiscarded { .. }
+                | Fact::ToolCallUpdated(_)
+                | Fact::InputAnswered(_)
+                | Fact::PolicyDecided(_) => false,
             })
         });
         let found = found.map(|kept| kept.run.id);

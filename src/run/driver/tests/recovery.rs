@@ -67,9 +67,11 @@ impl World {
             .iter()
             .filter_map(|event| match &event.fact {
                 Fact::ToolCallUpdated(update) => Some((update.state, update.attempt)),
-                Fact::RunUpdated(_) | Fact::MessageCompleted(_) | Fact::MessageDiscarded { .. } => {
-                    None
-                }
+                Fact::RunUpdated(_)
+                | Fact::MessageCompleted(_)
+                | Fact::MessageDiscarded { .. }
+                | Fact::InputAnswered(_)
+                | Fact::PolicyDecided(_) => None,
             })
             .collect()
     }
@@ -151,7 +153,10 @@ async fn no_message_has_the_id_of_another_however_many_processes_end() {
                 let id = completed.message.id.as_ref().unwrap();
                 *ids.entry(id.to_string()).or_default() += 1;
             }
-            Fact::RunUpdated(_) | Fact::ToolCallUpdated(_) => {}
+            Fact::RunUpdated(_)
+            | Fact::ToolCallUpdated(_)
+            | Fact::InputAnswered(_)
+            | Fact::PolicyDecided(_) => {}
         }
     }
     assert_eq!(ids.len(), 5, "{ids:?}");

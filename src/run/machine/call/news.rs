@@ -53,7 +53,7 @@ impl Call {
             Phase::Seeking | Phase::Offered { .. } | Phase::Recalled { .. } => {
                 self.again(Duration::ZERO, cx);
             }
-            Phase::Queued | Phase::Backoff { .. } | Phase::Done => {}
+            Phase::Queued | Phase::Held { .. } | Phase::Backoff { .. } | Phase::Done => {}
         }
     }
 
@@ -64,7 +64,7 @@ impl Call {
             | Phase::Seeking
             | Phase::Offered { .. }
             | Phase::Recalled { .. } => self.lost(cx),
-            Phase::Queued | Phase::Backoff { .. } | Phase::Done => {}
+            Phase::Queued | Phase::Held { .. } | Phase::Backoff { .. } | Phase::Done => {}
         }
     }
 
@@ -81,6 +81,7 @@ impl Call {
             Phase::Stopping { .. } => self.close(false, &Trouble::Cancelled, cx),
             // Nobody has asked for it.
             Phase::Queued
+            | Phase::Held { .. }
             | Phase::Backoff { .. }
             | Phase::Seeking
             | Phase::Offered { .. }
@@ -128,7 +129,9 @@ impl Call {
                 self.close(false, &Trouble::Cancelled, cx);
                 Disposition::Stale
             }
-            Phase::Queued | Phase::Backoff { .. } | Phase::Done => Disposition::Stale,
+            Phase::Queued | Phase::Held { .. } | Phase::Backoff { .. } | Phase::Done => {
+                Disposition::Stale
+            }
         }
     }
 
@@ -168,7 +171,7 @@ impl Call {
                 self.rejections = self.rejections.saturating_add(1);
                 self.again(wait, cx);
             }
-            Phase::Queued | Phase::Backoff { .. } | Phase::Done => {}
+            Phase::Queued | Phase::Held { .. } | Phase::Backoff { .. } | Phase::Done => {}
         }
     }
 
@@ -223,7 +226,7 @@ impl Call {
                 let why = "the host stopped the call without being asked";
                 self.failed(host_id, Fault::new(Reason::ToolFailed, why), cx);
             }
-            Phase::Queued | Phase::Backoff { .. } | Phase::Done => {}
+            Phase::Queued | Phase::Held { .. } | Phase::Backoff { .. } | Phase::Done => {}
         }
     }
 }

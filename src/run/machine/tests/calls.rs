@@ -23,7 +23,11 @@ fn with_accept_timeout(timeout: Duration) -> RunSpec {
 fn last_update(rig: &Rig) -> Arc<ToolCallUpdate> {
     let newest = rig.facts.iter().rev().find_map(|fact| match fact {
         Fact::ToolCallUpdated(update) => Some(Arc::clone(update)),
-        Fact::RunUpdated(_) | Fact::MessageCompleted(_) | Fact::MessageDiscarded { .. } => None,
+        Fact::RunUpdated(_)
+        | Fact::MessageCompleted(_)
+        | Fact::MessageDiscarded { .. }
+        | Fact::InputAnswered(_)
+        | Fact::PolicyDecided(_) => None,
     });
     newest.unwrap()
 }

@@ -1,6 +1,6 @@
 //! What holds whatever hosts say, in whatever order, and whenever somebody cancels.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
@@ -9,7 +9,11 @@ use crate::{
     domain::{
         call::{Delivery, Disposition, Report},
         event::{CallState, Fact},
+        id::{CallId, InputId},
+        input::{InputAnswer, Verdict},
+        json::JsonText,
         message::Role,
+        policy::{Action, Policies, Rule, ToolPolicy},
         run::{RunSpec, RunState},
     },
     run::machine::{Effect, Input, News, Step},
@@ -27,6 +31,12 @@ enum Happening {
     /// So many milliseconds pass.
     Time(u64),
     Cancel,
+    /// Somebody answers what this call may wait for.
+    Answer {
+        call: usize,
+        accept: bool,
+        edit: bool,
+    },
     /// The process ends, and another takes over.
     Crash,
 }
@@ -37,6 +47,8 @@ fn happening() -> impl Strategy<Value = Happening> {
             .prop_map(|(call, back, kind)| Happening::News { call, back, kind }),
         4 => prop_oneof![0..50_u64, 0..15_000_u64, 0..400_000_u64].prop_map(Happening::Time),
         1 => Just(Happening::Cancel),
+        1 => (0..5_usize, any::<bool>(), any::<bool>())
+            .prop_map(|(call, accept, edit)| Happening::Answer { call, accept, edit }),
     ]
 }
 
@@ -99,7 +111,10 @@ impl Observer {
                 }
             }
             Fact::RunUpdated(run) => self.run_ends += u32::from(run.state.is_terminal()),
-            Fact::MessageCompleted(_) | Fact::MessageDiscarded { .. } => {}
+            Fact::MessageCompleted(_)
+            | Fact::MessageDiscarded { .. }
+            | Fact::InputAnswered(_)
+            | Fact::PolicyDecided(_) => {}
         }
     }
 
@@ -165,9 +180,44 @@ fn long_spec() -> RunSpec {
     spec
 }
 
+/// Where anybody answers, `find` needs an approval.
+fn spec_for(happenings: &[Happening]) -> RunSpec {
+    let mut spec = long_spec();
+    let answers = |happening: &Happening| matches!(happening, Happening::Answer { .. });
+    if happenings.iter().any(answers) {
+        let rule = Rule {
+            tool: Some("find".to_owned()),
+            action: Action::RequireApproval,
+            ..Rule::default()
+        };
+        spec.policy = Policies::of_run(ToolPolicy {
+            rules: vec![rule],
+            default_action: Action::Allow,
+        });
+    }
+    spec
+}
+
+fn answer(call: usize, accept: bool, edit: bool) -> Input {
+    let call_id = CallId::parse(&format!("c{call}")).unwrap();
+    Input::Answer {
+        answers: vec![InputAnswer {
+            input_id: InputId::of_call(&call_id, 0),
+            verdict: if accept {
+                Verdict::Accept
+            } else {
+                Verdict::Decline
+            },
+            content: (accept && edit).then(|| JsonText::parse(r#"{"n": 1}"#).unwrap()),
+            reason: String::new(),
+        }],
+        principal: Arc::from("ann"),
+    }
+}
+
 /// A run of one turn with five calls through whatever happens, and then to its end.
 fn live_through(happenings: &[Happening]) -> (Rig, Observer) {
-    let mut rig = Rig::asked(long_spec());
+    let mut rig = Rig::asked(spec_for(happenings));
     let mut observer = Observer::default();
     let answered = rig.answered(&["pay", "find", "read", "pay", "find"].map(|tool| (tool, "{}")));
     observe(
@@ -187,6 +237,9 @@ fn live_through(happenings: &[Happening]) -> (Rig, Observer) {
             }
             Happening::Time(millis) => pass(&mut rig, &mut observer, *millis),
             Happening::Cancel => observe(&mut rig, &mut observer, &cancel()),
+            Happening::Answer { call, accept, edit } => {
+                observe(&mut rig, &mut observer, &answer(*call, *accept, *edit));
+            }
             Happening::Crash => {
                 let resume = rig.crash();
                 observer.crashes += 1;
@@ -198,7 +251,7 @@ fn live_through(happenings: &[Happening]) -> (Rig, Observer) {
         }
     }
     // Silence ends every call at last; then the model answers.
-    pass(&mut rig, &mut observer, 2_000_000);
+    pass(&mut rig, &mut observer, 700_000_000);
     let answered = rig.answered(&[]);
     observe(
         &mut rig,
@@ -307,14 +360,14 @@ proptest! {
         happenings in prop::collection::vec(happening(), 0..40),
     ) {
         let (rig, _) = live_through(&happenings);
-        let mut again = Rig::new(long_spec());
+        let mut again = Rig::new(spec_for(&happenings));
         for (now, input) in &rig.inputs {
             again.now = *now;
             again.step(input.clone());
         }
         prop_assert_eq!(&rig.facts, &again.facts);
         let outputs = |rig: &Rig| {
-            let mut machine = Rig::new(long_spec()).machine;
+            let mut machine = Rig::new(spec_for(&happenings)).machine;
             let steps = rig.inputs.iter().map(|(now, input)| machine.step(*now, input.clone()));
             steps.map(|step| format!("{step:?}")).collect::<Vec<_>>()
         };

@@ -12,8 +12,9 @@ use crate::{
         json::JsonText,
         message::{Content, Message, Part, Role, ToolCall, ToolResult},
         model::{FinishReason, ModelRef, Options, ToolChoice, Usage},
+        policy::Policies,
         principal::Tenant,
-        run::{Agent, Limits, Run, RunSpec, RunState},
+        run::{Agent, Limits, Run, RunSpec, RunState, Waiting},
         time::Timestamp,
         tool::{Annotations, ToolBinding, ToolName, ToolSpec, ToolTarget},
     },
@@ -81,6 +82,7 @@ pub(super) fn spec() -> RunSpec {
             timeout: Duration::from_secs(3_600),
         },
         labels: BTreeMap::new(),
+        policy: Policies::default(),
     }
 }
 
@@ -118,6 +120,7 @@ pub(super) fn newborn(spec: &RunSpec, now: Timestamp) -> Run {
         cancel_reason: String::new(),
         trace: None,
         parent: None,
+        waiting: Waiting::default(),
     }
 }
 
@@ -331,7 +334,9 @@ impl Rig {
             Fact::RunUpdated(run) => Some(Arc::clone(run)),
             Fact::MessageCompleted(_)
             | Fact::MessageDiscarded { .. }
-            | Fact::ToolCallUpdated(_) => None,
+            | Fact::ToolCallUpdated(_)
+            | Fact::InputAnswered(_)
+            | Fact::PolicyDecided(_) => None,
         });
         newest.expect("the run has changed")
     }
@@ -343,7 +348,9 @@ impl Rig {
             Fact::MessageCompleted(_)
             | Fact::RunUpdated(_)
             | Fact::MessageDiscarded { .. }
-            | Fact::ToolCallUpdated(_) => None,
+            | Fact::ToolCallUpdated(_)
+            | Fact::InputAnswered(_)
+            | Fact::PolicyDecided(_) => None,
         });
         let results = message.into_iter().flat_map(|done| &done.message.parts);
         results
@@ -446,6 +453,15 @@ fn fact_words(fact: &Fact) -> String {
         ),
         Fact::MessageDiscarded { message_id, .. } => format!("discarded {message_id}"),
         Fact::ToolCallUpdated(update) => call_words(update),
+        Fact::InputAnswered(answered) => format!(
+            "{} {:?} by {}",
+            answered.answer.input_id,
+            answered.answer.verdict,
+            answered.principal.as_deref().unwrap_or("nobody")
+        ),
+        Fact::PolicyDecided(decided) => {
+            format!("{} {:?}", decided.call_id, decided.decision.action)
+        }
     }
 }
 

@@ -282,6 +282,8 @@ fn fact_word(fact: &Fact) -> String {
         }
         Fact::MessageDiscarded { message_id, .. } => format!("{message_id} discarded"),
         Fact::ToolCallUpdated(update) => call_word(update),
+        Fact::InputAnswered(answered) => format!("{} answered", answered.answer.input_id),
+        Fact::PolicyDecided(decided) => format!("{} decided", decided.call_id),
     }
 }
 

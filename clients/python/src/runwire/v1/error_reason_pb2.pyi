@@ -281,6 +281,25 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     Example: {"reason": "VERSION_CONFLICT", "domain": "runwire.dev",
       "metadata": {"tool": "get_weather", "version": "3"}}
     """
+    ERROR_REASON_POLICY_DENIED: _ErrorReason.ValueType  # 56
+    """--- policies and inputs ---
+
+    A policy does not allow the call: in data only, the model is told.
+    """
+    ERROR_REASON_INPUT_DECLINED: _ErrorReason.ValueType  # 57
+    """Whoever was asked has declined, or nobody has answered in time: in data only, the model is told."""
+    ERROR_REASON_INPUT_NOT_FOUND: _ErrorReason.ValueType  # 58
+    """The run waits for no input of this id and never has.
+    Metadata: input_id.
+    Example: {"reason": "INPUT_NOT_FOUND", "domain": "runwire.dev",
+      "metadata": {"input_id": "in_019b0c6e5f0c7c3a8f4e2d1b0a998877"}}
+    """
+    ERROR_REASON_INPUT_ALREADY_ANSWERED: _ErrorReason.ValueType  # 59
+    """The input was answered before, with another answer, or its time was up.
+    Metadata: input_id.
+    Example: {"reason": "INPUT_ALREADY_ANSWERED", "domain": "runwire.dev",
+      "metadata": {"input_id": "in_019b0c6e5f0c7c3a8f4e2d1b0a998877"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists the reasons that google.rpc.ErrorInfo.reason and Error.reason carry, as text without the
@@ -546,5 +565,24 @@ ERROR_REASON_VERSION_CONFLICT: ErrorReason.ValueType  # 55
 Metadata: tool, version.
 Example: {"reason": "VERSION_CONFLICT", "domain": "runwire.dev",
   "metadata": {"tool": "get_weather", "version": "3"}}
+"""
+ERROR_REASON_POLICY_DENIED: ErrorReason.ValueType  # 56
+"""--- policies and inputs ---
+
+A policy does not allow the call: in data only, the model is told.
+"""
+ERROR_REASON_INPUT_DECLINED: ErrorReason.ValueType  # 57
+"""Whoever was asked has declined, or nobody has answered in time: in data only, the model is told."""
+ERROR_REASON_INPUT_NOT_FOUND: ErrorReason.ValueType  # 58
+"""The run waits for no input of this id and never has.
+Metadata: input_id.
+Example: {"reason": "INPUT_NOT_FOUND", "domain": "runwire.dev",
+  "metadata": {"input_id": "in_019b0c6e5f0c7c3a8f4e2d1b0a998877"}}
+"""
+ERROR_REASON_INPUT_ALREADY_ANSWERED: ErrorReason.ValueType  # 59
+"""The input was answered before, with another answer, or its time was up.
+Metadata: input_id.
+Example: {"reason": "INPUT_ALREADY_ANSWERED", "domain": "runwire.dev",
+  "metadata": {"input_id": "in_019b0c6e5f0c7c3a8f4e2d1b0a998877"}}
 """
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

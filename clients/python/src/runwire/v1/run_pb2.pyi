@@ -47,6 +47,34 @@ HOST_AFFINITY_RUN: HostAffinity.ValueType  # 2
 """The host that took the run's first call, while it lives."""
 Global___HostAffinity: typing_extensions.TypeAlias = HostAffinity
 
+class _PolicyAction:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _PolicyActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_PolicyAction.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    POLICY_ACTION_UNSPECIFIED: _PolicyAction.ValueType  # 0
+    """As ALLOW."""
+    POLICY_ACTION_ALLOW: _PolicyAction.ValueType  # 1
+    """It runs."""
+    POLICY_ACTION_DENY: _PolicyAction.ValueType  # 2
+    """It does not run; the model is told the reason, and the run goes on."""
+    POLICY_ACTION_REQUIRE_APPROVAL: _PolicyAction.ValueType  # 3
+    """It waits for an answer."""
+
+class PolicyAction(_PolicyAction, metaclass=_PolicyActionEnumTypeWrapper):
+    """PolicyAction is what a policy decides about a call."""
+
+POLICY_ACTION_UNSPECIFIED: PolicyAction.ValueType  # 0
+"""As ALLOW."""
+POLICY_ACTION_ALLOW: PolicyAction.ValueType  # 1
+"""It runs."""
+POLICY_ACTION_DENY: PolicyAction.ValueType  # 2
+"""It does not run; the model is told the reason, and the run goes on."""
+POLICY_ACTION_REQUIRE_APPROVAL: PolicyAction.ValueType  # 3
+"""It waits for an answer."""
+Global___PolicyAction: typing_extensions.TypeAlias = PolicyAction
+
 @typing.final
 class Agent(google.protobuf.message.Message):
     """Agent is a value, not a resource: model, instructions and tools of one loop."""
@@ -237,6 +265,74 @@ class Subagent(google.protobuf.message.Message):
 Global___Subagent: typing_extensions.TypeAlias = Subagent
 
 @typing.final
+class ToolPolicy(google.protobuf.message.Message):
+    """ToolPolicy decides which calls run. The operator has one too, in the configuration: each decides for itself,
+    and the stricter decision holds (DENY, then REQUIRE_APPROVAL, then ALLOW; among equals the operator's). So
+    nobody can loosen what another has said.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: builtins.int
+    DEFAULT_ACTION_FIELD_NUMBER: builtins.int
+    default_action: Global___PolicyAction.ValueType
+    """When none matches."""
+    @property
+    def rules(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PolicyRule]:
+        """The first rule that matches decides. At most 64."""
+
+    def __init__(
+        self,
+        *,
+        rules: collections.abc.Iterable[Global___PolicyRule] | None = ...,
+        default_action: Global___PolicyAction.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["default_action", b"default_action", "rules", b"rules"]) -> None: ...
+
+Global___ToolPolicy: typing_extensions.TypeAlias = ToolPolicy
+
+@typing.final
+class PolicyRule(google.protobuf.message.Message):
+    """PolicyRule matches calls. All set conditions must hold. Annotations are those of the definition that the model
+    saw: of an attached tool, what the run's own creator says.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOOL_GLOB_FIELD_NUMBER: builtins.int
+    READ_ONLY_FIELD_NUMBER: builtins.int
+    DESTRUCTIVE_FIELD_NUMBER: builtins.int
+    ACTION_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    tool_glob: builtins.str
+    """Optional. Matches the tool's name; * is any run of characters."""
+    read_only: builtins.bool
+    """Optional. Matches the annotation."""
+    destructive: builtins.bool
+    """Optional. Matches the annotation."""
+    action: Global___PolicyAction.ValueType
+    """Required. The decision."""
+    reason: builtins.str
+    """Optional. Told to the model and the approver."""
+    def __init__(
+        self,
+        *,
+        tool_glob: builtins.str = ...,
+        read_only: builtins.bool | None = ...,
+        destructive: builtins.bool | None = ...,
+        action: Global___PolicyAction.ValueType = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_destructive", b"_destructive", "_read_only", b"_read_only", "destructive", b"destructive", "read_only", b"read_only"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_destructive", b"_destructive", "_read_only", b"_read_only", "action", b"action", "destructive", b"destructive", "read_only", b"read_only", "reason", b"reason", "tool_glob", b"tool_glob"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_destructive", b"_destructive"]) -> typing.Literal["destructive"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_read_only", b"_read_only"]) -> typing.Literal["read_only"] | None: ...
+
+Global___PolicyRule: typing_extensions.TypeAlias = PolicyRule
+
+@typing.final
 class RunLimits(google.protobuf.message.Message):
     """RunLimits bound a run and its descendants together. Unset ones are the server's, which also caps the others."""
 
@@ -260,7 +356,9 @@ class RunLimits(google.protobuf.message.Message):
     """Deepest nesting of subagents. Default 4."""
     @property
     def timeout(self) -> google.protobuf.duration_pb2.Duration:
-        """Wall-clock time. The deadline of the RPC that creates a run does not bound the run; this does."""
+        """Wall-clock time, not counting time in INPUT_REQUIRED. The deadline of the RPC that creates a run does not
+        bound the run; this does.
+        """
 
     def __init__(
         self,
@@ -313,6 +411,7 @@ class RunSpec(google.protobuf.message.Message):
     INPUT_FIELD_NUMBER: builtins.int
     LIMITS_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
+    POLICY_FIELD_NUMBER: builtins.int
     @property
     def agent(self) -> Global___Agent:
         """Required. The agent."""
@@ -329,6 +428,10 @@ class RunSpec(google.protobuf.message.Message):
     def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Optional. For listing, watching and routing. At most 16, keys [a-z0-9_.-]{1,63}."""
 
+    @property
+    def policy(self) -> Global___ToolPolicy:
+        """Optional. Which calls may run."""
+
     def __init__(
         self,
         *,
@@ -336,9 +439,10 @@ class RunSpec(google.protobuf.message.Message):
         input: collections.abc.Iterable[runwire.v1.message_pb2.Message] | None = ...,
         limits: Global___RunLimits | None = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        policy: Global___ToolPolicy | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["agent", b"agent", "limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "input", b"input", "labels", b"labels", "limits", b"limits"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["agent", b"agent", "limits", b"limits", "policy", b"policy"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent", "input", b"input", "labels", b"labels", "limits", b"limits", "policy", b"policy"]) -> None: ...
 
 Global___RunSpec: typing_extensions.TypeAlias = RunSpec
 
@@ -360,6 +464,8 @@ class Run(google.protobuf.message.Message):
         """Created; its first turn has not begun."""
         STATE_RUNNING: Run._State.ValueType  # 2
         """Works."""
+        STATE_INPUT_REQUIRED: Run._State.ValueType  # 3
+        """Waits for answers to required_inputs. Calls that need none run meanwhile; the run's timeout stands still."""
         STATE_CANCELLING: Run._State.ValueType  # 4
         """Was asked to stop and is stopping."""
         STATE_SUCCEEDED: Run._State.ValueType  # 5
@@ -378,6 +484,8 @@ class Run(google.protobuf.message.Message):
     """Created; its first turn has not begun."""
     STATE_RUNNING: Run.State.ValueType  # 2
     """Works."""
+    STATE_INPUT_REQUIRED: Run.State.ValueType  # 3
+    """Waits for answers to required_inputs. Calls that need none run meanwhile; the run's timeout stands still."""
     STATE_CANCELLING: Run.State.ValueType  # 4
     """Was asked to stop and is stopping."""
     STATE_SUCCEEDED: Run.State.ValueType  # 5
@@ -428,6 +536,7 @@ class Run(google.protobuf.message.Message):
     AGENT_NAME_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
+    REQUIRED_INPUTS_FIELD_NUMBER: builtins.int
     OUTPUT_FIELD_NUMBER: builtins.int
     USAGE_FIELD_NUMBER: builtins.int
     TURN_COUNT_FIELD_NUMBER: builtins.int
@@ -472,6 +581,10 @@ class Run(google.protobuf.message.Message):
         """Why it failed, in FAILED. A failed run is data: the RPC that reports it succeeds."""
 
     @property
+    def required_inputs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RequiredInput]:
+        """What it waits for, in INPUT_REQUIRED."""
+
+    @property
     def output(self) -> runwire.v1.message_pb2.Message:
         """The final answer, in SUCCEEDED."""
 
@@ -509,6 +622,7 @@ class Run(google.protobuf.message.Message):
         agent_name: builtins.str = ...,
         state: Global___Run.State.ValueType = ...,
         error: runwire.v1.message_pb2.Error | None = ...,
+        required_inputs: collections.abc.Iterable[Global___RequiredInput] | None = ...,
         output: runwire.v1.message_pb2.Message | None = ...,
         usage: runwire.v1.message_pb2.Usage | None = ...,
         turn_count: builtins.int = ...,
@@ -524,9 +638,115 @@ class Run(google.protobuf.message.Message):
         finish_reason: runwire.v1.message_pb2.FinishReason.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "output", b"output", "start_time", b"start_time", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_name", b"agent_name", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator", b"creator", "end_time", b"end_time", "error", b"error", "finish_reason", b"finish_reason", "id", b"id", "labels", b"labels", "last_sequence", b"last_sequence", "model", b"model", "output", b"output", "parent_call_id", b"parent_call_id", "parent_run_id", b"parent_run_id", "root_run_id", b"root_run_id", "start_time", b"start_time", "state", b"state", "turn_count", b"turn_count", "usage", b"usage", "usage_by_model", b"usage_by_model"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_name", b"agent_name", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator", b"creator", "end_time", b"end_time", "error", b"error", "finish_reason", b"finish_reason", "id", b"id", "labels", b"labels", "last_sequence", b"last_sequence", "model", b"model", "output", b"output", "parent_call_id", b"parent_call_id", "parent_run_id", b"parent_run_id", "required_inputs", b"required_inputs", "root_run_id", b"root_run_id", "start_time", b"start_time", "state", b"state", "turn_count", b"turn_count", "usage", b"usage", "usage_by_model", b"usage_by_model"]) -> None: ...
 
 Global___Run: typing_extensions.TypeAlias = Run
+
+@typing.final
+class RequiredInput(google.protobuf.message.Message):
+    """RequiredInput is something that a person or system must answer before a call goes on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    RUN_ID_FIELD_NUMBER: builtins.int
+    TOOL_APPROVAL_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    CALL_ID_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """The id, to answer with."""
+    run_id: builtins.str
+    """The run that asks."""
+    call_id: builtins.str
+    """The tool call that is to be approved."""
+    reason: builtins.str
+    """For an approval: the reason of the rule that asks for it, if it has one."""
+    @property
+    def tool_approval(self) -> runwire.v1.message_pb2.ToolCall:
+        """May this call run, with exactly these arguments?"""
+
+    @property
+    def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it is declined by itself."""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        run_id: builtins.str = ...,
+        tool_approval: runwire.v1.message_pb2.ToolCall | None = ...,
+        expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        call_id: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expire_time", b"expire_time", "kind", b"kind", "tool_approval", b"tool_approval"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["call_id", b"call_id", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "reason", b"reason", "run_id", b"run_id", "tool_approval", b"tool_approval"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["kind", b"kind"]) -> typing.Literal["tool_approval"] | None: ...
+
+Global___RequiredInput: typing_extensions.TypeAlias = RequiredInput
+
+@typing.final
+class InputAnswer(google.protobuf.message.Message):
+    """InputAnswer answers a RequiredInput. The first answer wins; the same answer again is OK, another is
+    FAILED_PRECONDITION / INPUT_ALREADY_ANSWERED.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Action:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _ActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[InputAnswer._Action.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        ACTION_UNSPECIFIED: InputAnswer._Action.ValueType  # 0
+        """Unset; rejected."""
+        ACTION_ACCEPT: InputAnswer._Action.ValueType  # 1
+        """Approve: the call runs."""
+        ACTION_DECLINE: InputAnswer._Action.ValueType  # 2
+        """Refuse: the call is CANCELLED, and the model sees the refusal and the reason."""
+
+    class Action(_Action, metaclass=_ActionEnumTypeWrapper):
+        """What the answer does."""
+
+    ACTION_UNSPECIFIED: InputAnswer.Action.ValueType  # 0
+    """Unset; rejected."""
+    ACTION_ACCEPT: InputAnswer.Action.ValueType  # 1
+    """Approve: the call runs."""
+    ACTION_DECLINE: InputAnswer.Action.ValueType  # 2
+    """Refuse: the call is CANCELLED, and the model sees the refusal and the reason."""
+
+    INPUT_ID_FIELD_NUMBER: builtins.int
+    ACTION_FIELD_NUMBER: builtins.int
+    CONTENT_JSON_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    PRINCIPAL_FIELD_NUMBER: builtins.int
+    input_id: builtins.str
+    """Required. RequiredInput.id."""
+    action: Global___InputAnswer.Action.ValueType
+    """Required. The decision."""
+    content_json: builtins.str
+    """Optional, with ACCEPT: other arguments for the call, as JSON text of an object. They must fit the tool's
+    schema: if not, the answer is refused with INVALID_ARGUMENT and the input stays open. The host gets them, the
+    call's updates show them, and the model is told of them with the result; its own message stays as it was.
+    """
+    reason: builtins.str
+    """Optional, with DECLINE. Told to the model. At most 1024 characters."""
+    principal: builtins.str
+    """Output only, in events. Who answered, as the server has authenticated it; empty when nobody did in time."""
+    def __init__(
+        self,
+        *,
+        input_id: builtins.str = ...,
+        action: Global___InputAnswer.Action.ValueType = ...,
+        content_json: builtins.str = ...,
+        reason: builtins.str = ...,
+        principal: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "content_json", b"content_json", "input_id", b"input_id", "principal", b"principal", "reason", b"reason"]) -> None: ...
+
+Global___InputAnswer: typing_extensions.TypeAlias = InputAnswer
 
 @typing.final
 class RunEvent(google.protobuf.message.Message):
@@ -545,7 +765,9 @@ class RunEvent(google.protobuf.message.Message):
     MESSAGE_COMPLETED_FIELD_NUMBER: builtins.int
     MESSAGE_DISCARDED_FIELD_NUMBER: builtins.int
     TOOL_CALL_UPDATED_FIELD_NUMBER: builtins.int
+    INPUT_ANSWERED_FIELD_NUMBER: builtins.int
     HEARTBEAT_FIELD_NUMBER: builtins.int
+    POLICY_DECIDED_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Position in the log of the root run. Strictly increasing, with gaps: merged or dropped deltas leave
     holes. Resume with the last one applied.
@@ -583,8 +805,18 @@ class RunEvent(google.protobuf.message.Message):
         """A tool call changed."""
 
     @property
+    def input_answered(self) -> Global___InputAnswer:
+        """Someone answered what the run waited for, or nobody did in time."""
+
+    @property
     def heartbeat(self) -> Global___Heartbeat:
         """Nothing happened; sent when the stream is idle, with the newest sequence."""
+
+    @property
+    def policy_decided(self) -> Global___PolicyDecision:
+        """A policy decided about a call. Not sent for calls that run because no rule matches and the defaults allow
+        them, so that logs stay small.
+        """
 
     def __init__(
         self,
@@ -598,13 +830,45 @@ class RunEvent(google.protobuf.message.Message):
         message_completed: Global___RunMessage | None = ...,
         message_discarded: Global___MessageDiscarded | None = ...,
         tool_call_updated: Global___ToolCallUpdate | None = ...,
+        input_answered: Global___InputAnswer | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
+        policy_decided: Global___PolicyDecision | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["event", b"event", "event_time", b"event_time", "heartbeat", b"heartbeat", "message_completed", b"message_completed", "message_delta", b"message_delta", "message_discarded", b"message_discarded", "run_updated", b"run_updated", "snapshot", b"snapshot", "tool_call_updated", b"tool_call_updated"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["event", b"event", "event_time", b"event_time", "heartbeat", b"heartbeat", "message_completed", b"message_completed", "message_delta", b"message_delta", "message_discarded", b"message_discarded", "run_id", b"run_id", "run_updated", b"run_updated", "sequence", b"sequence", "snapshot", b"snapshot", "tool_call_updated", b"tool_call_updated"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["snapshot", "run_updated", "message_delta", "message_completed", "message_discarded", "tool_call_updated", "heartbeat"] | None: ...
+    def HasField(self, field_name: typing.Literal["event", b"event", "event_time", b"event_time", "heartbeat", b"heartbeat", "input_answered", b"input_answered", "message_completed", b"message_completed", "message_delta", b"message_delta", "message_discarded", b"message_discarded", "policy_decided", b"policy_decided", "run_updated", b"run_updated", "snapshot", b"snapshot", "tool_call_updated", b"tool_call_updated"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["event", b"event", "event_time", b"event_time", "heartbeat", b"heartbeat", "input_answered", b"input_answered", "message_completed", b"message_completed", "message_delta", b"message_delta", "message_discarded", b"message_discarded", "policy_decided", b"policy_decided", "run_id", b"run_id", "run_updated", b"run_updated", "sequence", b"sequence", "snapshot", b"snapshot", "tool_call_updated", b"tool_call_updated"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["snapshot", "run_updated", "message_delta", "message_completed", "message_discarded", "tool_call_updated", "input_answered", "heartbeat", "policy_decided"] | None: ...
 
 Global___RunEvent: typing_extensions.TypeAlias = RunEvent
+
+@typing.final
+class PolicyDecision(google.protobuf.message.Message):
+    """PolicyDecision is what a policy said about a call."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: builtins.int
+    ACTION_FIELD_NUMBER: builtins.int
+    RULE_SOURCE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    call_id: builtins.str
+    """The call."""
+    action: Global___PolicyAction.ValueType
+    """The decision."""
+    rule_source: builtins.str
+    """Whose rule: "operator", "run", or the id of the run that it was inherited from."""
+    reason: builtins.str
+    """The rule's reason."""
+    def __init__(
+        self,
+        *,
+        call_id: builtins.str = ...,
+        action: Global___PolicyAction.ValueType = ...,
+        rule_source: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "call_id", b"call_id", "reason", b"reason", "rule_source", b"rule_source"]) -> None: ...
+
+Global___PolicyDecision: typing_extensions.TypeAlias = PolicyDecision
 
 @typing.final
 class RunSnapshot(google.protobuf.message.Message):
@@ -749,7 +1013,7 @@ class ToolCallUpdate(google.protobuf.message.Message):
         STATE_UNSPECIFIED: ToolCallUpdate._State.ValueType  # 0
         """Unset."""
         STATE_PENDING: ToolCallUpdate._State.ValueType  # 1
-        """Waits for a host."""
+        """Waits for its approval or for a host."""
         STATE_RUNNING: ToolCallUpdate._State.ValueType  # 2
         """A host has accepted it."""
         STATE_SUCCEEDED: ToolCallUpdate._State.ValueType  # 3
@@ -757,7 +1021,7 @@ class ToolCallUpdate(google.protobuf.message.Message):
         STATE_FAILED: ToolCallUpdate._State.ValueType  # 4
         """Could not be done. Reason OUTCOME_UNKNOWN: it may or may not have run."""
         STATE_CANCELLED: ToolCallUpdate._State.ValueType  # 5
-        """Cancelled."""
+        """Cancelled or declined."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State of a call."""
@@ -765,7 +1029,7 @@ class ToolCallUpdate(google.protobuf.message.Message):
     STATE_UNSPECIFIED: ToolCallUpdate.State.ValueType  # 0
     """Unset."""
     STATE_PENDING: ToolCallUpdate.State.ValueType  # 1
-    """Waits for a host."""
+    """Waits for its approval or for a host."""
     STATE_RUNNING: ToolCallUpdate.State.ValueType  # 2
     """A host has accepted it."""
     STATE_SUCCEEDED: ToolCallUpdate.State.ValueType  # 3
@@ -773,7 +1037,7 @@ class ToolCallUpdate(google.protobuf.message.Message):
     STATE_FAILED: ToolCallUpdate.State.ValueType  # 4
     """Could not be done. Reason OUTCOME_UNKNOWN: it may or may not have run."""
     STATE_CANCELLED: ToolCallUpdate.State.ValueType  # 5
-    """Cancelled."""
+    """Cancelled or declined."""
 
     CALL_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int

@@ -103,6 +103,7 @@ class AttachRunRequest(google.protobuf.message.Message):
     START_FIELD_NUMBER: builtins.int
     REPORT_FIELD_NUMBER: builtins.int
     UPDATE_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
     CANCELLATION_FIELD_NUMBER: builtins.int
     HEARTBEAT_FIELD_NUMBER: builtins.int
     @property
@@ -118,6 +119,12 @@ class AttachRunRequest(google.protobuf.message.Message):
         """Changes capacity."""
 
     @property
+    def answer(self) -> runwire.v1.run_pb2.InputAnswer:
+        """As AnswerInput, and needs its scope. One that comes too late (INPUT_ALREADY_ANSWERED, RUN_FINISHED) is left to
+        the events, which tell what counted; any other that is not taken ends the stream with its status.
+        """
+
+    @property
     def cancellation(self) -> Global___RunCancellation:
         """As CancelRun."""
 
@@ -131,12 +138,13 @@ class AttachRunRequest(google.protobuf.message.Message):
         start: Global___AttachRunStart | None = ...,
         report: runwire.v1.tool_service_pb2.ToolCallReport | None = ...,
         update: runwire.v1.tool_service_pb2.HostUpdate | None = ...,
+        answer: runwire.v1.run_pb2.InputAnswer | None = ...,
         cancellation: Global___RunCancellation | None = ...,
         heartbeat: runwire.v1.run_pb2.Heartbeat | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["cancellation", b"cancellation", "heartbeat", b"heartbeat", "message", b"message", "report", b"report", "start", b"start", "update", b"update"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cancellation", b"cancellation", "heartbeat", b"heartbeat", "message", b"message", "report", b"report", "start", b"start", "update", b"update"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["start", "report", "update", "cancellation", "heartbeat"] | None: ...
+    def HasField(self, field_name: typing.Literal["answer", b"answer", "cancellation", b"cancellation", "heartbeat", b"heartbeat", "message", b"message", "report", b"report", "start", b"start", "update", b"update"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "cancellation", b"cancellation", "heartbeat", b"heartbeat", "message", b"message", "report", b"report", "start", b"start", "update", b"update"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["start", "report", "update", "answer", "cancellation", "heartbeat"] | None: ...
 
 Global___AttachRunRequest: typing_extensions.TypeAlias = AttachRunRequest
 
@@ -594,6 +602,51 @@ class WatchRunsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "events", b"events", "root_run_id", b"root_run_id"]) -> None: ...
 
 Global___WatchRunsResponse: typing_extensions.TypeAlias = WatchRunsResponse
+
+@typing.final
+class AnswerInputRequest(google.protobuf.message.Message):
+    """AnswerInputRequest answers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: builtins.int
+    ANSWERS_FIELD_NUMBER: builtins.int
+    run_id: builtins.str
+    """Required. The run."""
+    @property
+    def answers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runwire.v1.run_pb2.InputAnswer]:
+        """Required. One or more answers, to different inputs. At most 64."""
+
+    def __init__(
+        self,
+        *,
+        run_id: builtins.str = ...,
+        answers: collections.abc.Iterable[runwire.v1.run_pb2.InputAnswer] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answers", b"answers", "run_id", b"run_id"]) -> None: ...
+
+Global___AnswerInputRequest: typing_extensions.TypeAlias = AnswerInputRequest
+
+@typing.final
+class AnswerInputResponse(google.protobuf.message.Message):
+    """AnswerInputResponse holds the run after it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    @property
+    def run(self) -> runwire.v1.run_pb2.Run:
+        """The run."""
+
+    def __init__(
+        self,
+        *,
+        run: runwire.v1.run_pb2.Run | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["run", b"run"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["run", b"run"]) -> None: ...
+
+Global___AnswerInputResponse: typing_extensions.TypeAlias = AnswerInputResponse
 
 @typing.final
 class CancelRunRequest(google.protobuf.message.Message):

@@ -65,6 +65,11 @@ class RunServiceStub(object):
                 request_serializer=runwire_dot_v1_dot_run__service__pb2.WatchRunsRequest.SerializeToString,
                 response_deserializer=runwire_dot_v1_dot_run__service__pb2.WatchRunsResponse.FromString,
                 _registered_method=True)
+        self.AnswerInput = channel.unary_unary(
+                '/runwire.v1.RunService/AnswerInput',
+                request_serializer=runwire_dot_v1_dot_run__service__pb2.AnswerInputRequest.SerializeToString,
+                response_deserializer=runwire_dot_v1_dot_run__service__pb2.AnswerInputResponse.FromString,
+                _registered_method=True)
         self.CancelRun = channel.unary_unary(
                 '/runwire.v1.RunService/CancelRun',
                 request_serializer=runwire_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
@@ -121,6 +126,14 @@ class RunServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AnswerInput(self, request, context):
+        """AnswerInput answers what a run waits for. Any authorised principal, any time, whoever watches the run. All
+        answers of a request count, or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelRun(self, request, context):
         """CancelRun asks a run to stop. Idempotent. Cooperative: watch for the end.
         """
@@ -160,6 +173,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.WatchRuns,
                     request_deserializer=runwire_dot_v1_dot_run__service__pb2.WatchRunsRequest.FromString,
                     response_serializer=runwire_dot_v1_dot_run__service__pb2.WatchRunsResponse.SerializeToString,
+            ),
+            'AnswerInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerInput,
+                    request_deserializer=runwire_dot_v1_dot_run__service__pb2.AnswerInputRequest.FromString,
+                    response_serializer=runwire_dot_v1_dot_run__service__pb2.AnswerInputResponse.SerializeToString,
             ),
             'CancelRun': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRun,
@@ -330,6 +348,33 @@ class RunService(object):
             '/runwire.v1.RunService/WatchRuns',
             runwire_dot_v1_dot_run__service__pb2.WatchRunsRequest.SerializeToString,
             runwire_dot_v1_dot_run__service__pb2.WatchRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/runwire.v1.RunService/AnswerInput',
+            runwire_dot_v1_dot_run__service__pb2.AnswerInputRequest.SerializeToString,
+            runwire_dot_v1_dot_run__service__pb2.AnswerInputResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,6 +121,22 @@ _RunServiceWatchRunsType = typing_extensions.TypeVar(
     ],
 )
 
+_RunServiceAnswerInputType = typing_extensions.TypeVar(
+    '_RunServiceAnswerInputType',
+    grpc.UnaryUnaryMultiCallable[
+        runwire.v1.run_service_pb2.AnswerInputRequest,
+        runwire.v1.run_service_pb2.AnswerInputResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        runwire.v1.run_service_pb2.AnswerInputRequest,
+        runwire.v1.run_service_pb2.AnswerInputResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        runwire.v1.run_service_pb2.AnswerInputRequest,
+        runwire.v1.run_service_pb2.AnswerInputResponse,
+    ],
+)
+
 _RunServiceCancelRunType = typing_extensions.TypeVar(
     '_RunServiceCancelRunType',
     grpc.UnaryUnaryMultiCallable[
@@ -137,7 +153,7 @@ _RunServiceCancelRunType = typing_extensions.TypeVar(
     ],
 )
 
-class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachRunType, _RunServiceGetRunType, _RunServiceListRunsType, _RunServiceWatchRunType, _RunServiceWatchRunsType, _RunServiceCancelRunType]):
+class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachRunType, _RunServiceGetRunType, _RunServiceListRunsType, _RunServiceWatchRunType, _RunServiceWatchRunsType, _RunServiceAnswerInputType, _RunServiceCancelRunType]):
     """RunService creates, watches and cancels runs."""
 
     @typing.overload
@@ -165,6 +181,10 @@ class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachR
         grpc.UnaryStreamMultiCallable[
             runwire.v1.run_service_pb2.WatchRunsRequest,
             runwire.v1.run_service_pb2.WatchRunsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            runwire.v1.run_service_pb2.AnswerInputRequest,
+            runwire.v1.run_service_pb2.AnswerInputResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             runwire.v1.run_service_pb2.CancelRunRequest,
@@ -199,6 +219,10 @@ class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachR
             runwire.v1.run_service_pb2.WatchRunsResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            runwire.v1.run_service_pb2.AnswerInputRequest,
+            runwire.v1.run_service_pb2.AnswerInputResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             runwire.v1.run_service_pb2.CancelRunRequest,
             runwire.v1.run_service_pb2.CancelRunResponse,
         ],
@@ -228,6 +252,11 @@ class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachR
     proxies allow few streams. Never ends by itself.
     """
 
+    AnswerInput: _RunServiceAnswerInputType
+    """AnswerInput answers what a run waits for. Any authorised principal, any time, whoever watches the run. All
+    answers of a request count, or none.
+    """
+
     CancelRun: _RunServiceCancelRunType
     """CancelRun asks a run to stop. Idempotent. Cooperative: watch for the end."""
 
@@ -255,6 +284,10 @@ RunServiceAsyncStub: typing_extensions.TypeAlias = RunServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         runwire.v1.run_service_pb2.WatchRunsRequest,
         runwire.v1.run_service_pb2.WatchRunsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        runwire.v1.run_service_pb2.AnswerInputRequest,
+        runwire.v1.run_service_pb2.AnswerInputResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         runwire.v1.run_service_pb2.CancelRunRequest,
@@ -317,6 +350,16 @@ class RunServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[runwire.v1.run_service_pb2.WatchRunsResponse], collections.abc.AsyncIterator[runwire.v1.run_service_pb2.WatchRunsResponse]]:
         """WatchRuns streams the events of many runs on one stream: for dashboards and gateways, and where
         proxies allow few streams. Never ends by itself.
+        """
+
+    @abc.abstractmethod
+    def AnswerInput(
+        self,
+        request: runwire.v1.run_service_pb2.AnswerInputRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runwire.v1.run_service_pb2.AnswerInputResponse, collections.abc.Awaitable[runwire.v1.run_service_pb2.AnswerInputResponse]]:
+        """AnswerInput answers what a run waits for. Any authorised principal, any time, whoever watches the run. All
+        answers of a request count, or none.
         """
 
     @abc.abstractmethod

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runwire/v1/run.proto.
  */
 export const file_runwire_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChRydW53aXJlL3YxL3J1bi5wcm90bxIKcnVud2lyZS52MSKrAQoFQWdlbnQSDAoEbmFtZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9mYWxsYmFja19tb2RlbHMYAyADKAkSFAoMaW5zdHJ1Y3Rpb25zGAQgASgJEiYKBXRvb2xzGAUgAygLMhcucnVud2lyZS52MS5Ub29sQmluZGluZxIuCgdvcHRpb25zGAYgASgLMh0ucnVud2lyZS52MS5HZW5lcmF0aW9uT3B0aW9ucyKmAgoLVG9vbEJpbmRpbmcSJAoIYXR0YWNoZWQYASABKAsyEC5ydW53aXJlLnYxLlRvb2xIABIoCgZob3N0ZWQYAiABKAsyFi5ydW53aXJlLnYxLkhvc3RlZFRvb2xIABIoCghzdWJhZ2VudBgDIAEoCzIULnJ1bndpcmUudjEuU3ViYWdlbnRIABIqCgd0aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDmFjY2VwdF90aW1lb3V0GAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKEHByb2dyZXNzX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCQoHYmluZGluZyLYAQoKSG9zdGVkVG9vbBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHaG9zdF9pZBgDIAEoCRI7Cgtob3N0X2xhYmVscxgEIAMoCzImLnJ1bndpcmUudjEuSG9zdGVkVG9vbC5Ib3N0TGFiZWxzRW50cnkSKgoIYWZmaW5pdHkYBSABKA4yGC5ydW53aXJlLnYxLkhvc3RBZmZpbml0eRoxCg9Ib3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJMCghTdWJhZ2VudBIeCgR0b29sGAEgASgLMhAucnVud2lyZS52MS5Ub29sEiAKBWFnZW50GAIgASgLMhEucnVud2lyZS52MS5BZ2VudCKdAgoJUnVuTGltaXRzEhYKCW1heF90dXJucxgBIAEoBUgAiAEBEhsKDm1heF90b29sX2NhbGxzGAIgASgFSAGIAQESFwoKbWF4X3Rva2VucxgDIAEoA0gCiAEBEiQKF21heF9wYXJhbGxlbF90b29sX2NhbGxzGAQgASgFSAOIAQESFgoJbWF4X2RlcHRoGAUgASgFSASIAQESKgoHdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMCgpfbWF4X3R1cm5zQhEKD19tYXhfdG9vbF9jYWxsc0INCgtfbWF4X3Rva2Vuc0IaChhfbWF4X3BhcmFsbGVsX3Rvb2xfY2FsbHNCDAoKX21heF9kZXB0aCLWAQoHUnVuU3BlYxIgCgVhZ2VudBgBIAEoCzIRLnJ1bndpcmUudjEuQWdlbnQSIgoFaW5wdXQYAiADKAsyEy5ydW53aXJlLnYxLk1lc3NhZ2USJQoGbGltaXRzGAcgASgLMhUucnVud2lyZS52MS5SdW5MaW1pdHMSLwoGbGFiZWxzGAggAygLMh8ucnVud2lyZS52MS5SdW5TcGVjLkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEikQcKA1J1bhIKCgJpZBgBIAEoCRITCgtyb290X3J1bl9pZBgEIAEoCRIVCg1wYXJlbnRfcnVuX2lkGAUgASgJEhYKDnBhcmVudF9jYWxsX2lkGAYgASgJEhIKCmFnZW50X25hbWUYByABKAkSJAoFc3RhdGUYCCABKA4yFS5ydW53aXJlLnYxLlJ1bi5TdGF0ZRIgCgVlcnJvchgJIAEoCzIRLnJ1bndpcmUudjEuRXJyb3ISIwoGb3V0cHV0GAsgASgLMhMucnVud2lyZS52MS5NZXNzYWdlEiAKBXVzYWdlGAwgASgLMhEucnVud2lyZS52MS5Vc2FnZRISCgp0dXJuX2NvdW50GA0gASgFEhUKDWxhc3Rfc2VxdWVuY2UYDiABKAMSKwoGbGFiZWxzGA8gAygLMhsucnVud2lyZS52MS5SdW4uTGFiZWxzRW50cnkSLwoLY3JlYXRlX3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVtb2RlbBgTIAEoCRIPCgdjcmVhdG9yGBQgASgJEjkKDnVzYWdlX2J5X21vZGVsGBcgAygLMiEucnVud2lyZS52MS5SdW4uVXNhZ2VCeU1vZGVsRW50cnkSFQoNY2FuY2VsX3JlYXNvbhgYIAEoCRIvCg1maW5pc2hfcmVhc29uGBkgASgOMhgucnVud2lyZS52MS5GaW5pc2hSZWFzb24aLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARpGChFVc2FnZUJ5TW9kZWxFbnRyeRILCgNrZXkYASABKAkSIAoFdmFsdWUYAiABKAsyES5ydW53aXJlLnYxLlVzYWdlOgI4ASKVAQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIQCgxTVEFURV9RVUVVRUQQARIRCg1TVEFURV9SVU5OSU5HEAISFAoQU1RBVEVfQ0FOQ0VMTElORxAEEhMKD1NUQVRFX1NVQ0NFRURFRBAFEhAKDFNUQVRFX0ZBSUxFRBAGEhMKD1NUQVRFX0NBTkNFTExFRBAHIsUDCghSdW5FdmVudBIQCghzZXF1ZW5jZRgBIAEoAxIOCgZydW5faWQYAiABKAkSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIc25hcHNob3QYBCABKAsyFy5ydW53aXJlLnYxLlJ1blNuYXBzaG90SAASJgoLcnVuX3VwZGF0ZWQYBSABKAsyDy5ydW53aXJlLnYxLlJ1bkgAEjQKDW1lc3NhZ2VfZGVsdGEYBiABKAsyGy5ydW53aXJlLnYxLlJ1bk1lc3NhZ2VEZWx0YUgAEjMKEW1lc3NhZ2VfY29tcGxldGVkGAcgASgLMhYucnVud2lyZS52MS5SdW5NZXNzYWdlSAASOQoRbWVzc2FnZV9kaXNjYXJkZWQYCCABKAsyHC5ydW53aXJlLnYxLk1lc3NhZ2VEaXNjYXJkZWRIABI3ChF0b29sX2NhbGxfdXBkYXRlZBgJIAEoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGVIABIqCgloZWFydGJlYXQYCyABKAsyFS5ydW53aXJlLnYxLkhlYXJ0YmVhdEgAQgcKBWV2ZW50Io4BCgtSdW5TbmFwc2hvdBIdCgRydW5zGAEgAygLMg8ucnVud2lyZS52MS5SdW4SMAoQcGFydGlhbF9tZXNzYWdlcxgCIAMoCzIWLnJ1bndpcmUudjEuUnVuTWVzc2FnZRIuCgp0b29sX2NhbGxzGAMgAygLMhoucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZSLkAQoKUnVuTWVzc2FnZRIOCgZydW5faWQYASABKAkSJAoHbWVzc2FnZRgCIAEoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIvCg1maW5pc2hfcmVhc29uGAMgASgOMhgucnVud2lyZS52MS5GaW5pc2hSZWFzb24SIAoFdXNhZ2UYBCABKAsyES5ydW53aXJlLnYxLlVzYWdlEg0KBW1vZGVsGAUgASgJEh4KFnByb3ZpZGVyX2ZpbmlzaF9yZWFzb24YBiABKAkSHgoWcHJvdmlkZXJfbWV0YWRhdGFfanNvbhgHIAEoCSJPCg9SdW5NZXNzYWdlRGVsdGESEgoKbWVzc2FnZV9pZBgBIAEoCRIoCgZkZWx0YXMYAiADKAsyGC5ydW53aXJlLnYxLk1lc3NhZ2VEZWx0YSJIChBNZXNzYWdlRGlzY2FyZGVkEhIKCm1lc3NhZ2VfaWQYASABKAkSIAoFZXJyb3IYAiABKAsyES5ydW53aXJlLnYxLkVycm9yIoADCg5Ub29sQ2FsbFVwZGF0ZRIiCgRjYWxsGAEgASgLMhQucnVud2lyZS52MS5Ub29sQ2FsbBIvCgVzdGF0ZRgCIAEoDjIgLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGUuU3RhdGUSDwoHYXR0ZW1wdBgDIAEoBRIPCgdob3N0X2lkGAQgASgJEioKCHByb2dyZXNzGAUgASgLMhgucnVud2lyZS52MS5Ub29sUHJvZ3Jlc3MSJgoGcmVzdWx0GAYgASgLMhYucnVud2lyZS52MS5Ub29sUmVzdWx0EiAKBWVycm9yGAcgASgLMhEucnVud2lyZS52MS5FcnJvciKAAQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIRCg1TVEFURV9QRU5ESU5HEAESEQoNU1RBVEVfUlVOTklORxACEhMKD1NUQVRFX1NVQ0NFRURFRBADEhAKDFNUQVRFX0ZBSUxFRBAEEhMKD1NUQVRFX0NBTkNFTExFRBAFImEKDFRvb2xQcm9ncmVzcxIQCghwcm9ncmVzcxgBIAEoARINCgV0b3RhbBgCIAEoARIPCgdtZXNzYWdlGAMgASgJEh8KBXBhcnRzGAQgAygLMhAucnVud2lyZS52MS5QYXJ0IgsKCUhlYXJ0YmVhdCI2CgZHb0F3YXkSLAoJdGltZV9sZWZ0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uKlsKDEhvc3RBZmZpbml0eRIdChlIT1NUX0FGRklOSVRZX1VOU1BFQ0lGSUVEEAASFQoRSE9TVF9BRkZJTklUWV9BTlkQARIVChFIT1NUX0FGRklOSVRZX1JVThACQjcKDmRldi5ydW53aXJlLnYxUAFaI3J1bndpcmUuZGV2L2dvL3J1bndpcmUvdjE7cnVud2lyZXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_runwire_v1_generation, file_runwire_v1_message]);
+  fileDesc("ChRydW53aXJlL3YxL3J1bi5wcm90bxIKcnVud2lyZS52MSKrAQoFQWdlbnQSDAoEbmFtZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9mYWxsYmFja19tb2RlbHMYAyADKAkSFAoMaW5zdHJ1Y3Rpb25zGAQgASgJEiYKBXRvb2xzGAUgAygLMhcucnVud2lyZS52MS5Ub29sQmluZGluZxIuCgdvcHRpb25zGAYgASgLMh0ucnVud2lyZS52MS5HZW5lcmF0aW9uT3B0aW9ucyKmAgoLVG9vbEJpbmRpbmcSJAoIYXR0YWNoZWQYASABKAsyEC5ydW53aXJlLnYxLlRvb2xIABIoCgZob3N0ZWQYAiABKAsyFi5ydW53aXJlLnYxLkhvc3RlZFRvb2xIABIoCghzdWJhZ2VudBgDIAEoCzIULnJ1bndpcmUudjEuU3ViYWdlbnRIABIqCgd0aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDmFjY2VwdF90aW1lb3V0GAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKEHByb2dyZXNzX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCQoHYmluZGluZyLYAQoKSG9zdGVkVG9vbBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHaG9zdF9pZBgDIAEoCRI7Cgtob3N0X2xhYmVscxgEIAMoCzImLnJ1bndpcmUudjEuSG9zdGVkVG9vbC5Ib3N0TGFiZWxzRW50cnkSKgoIYWZmaW5pdHkYBSABKA4yGC5ydW53aXJlLnYxLkhvc3RBZmZpbml0eRoxCg9Ib3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJMCghTdWJhZ2VudBIeCgR0b29sGAEgASgLMhAucnVud2lyZS52MS5Ub29sEiAKBWFnZW50GAIgASgLMhEucnVud2lyZS52MS5BZ2VudCJlCgpUb29sUG9saWN5EiUKBXJ1bGVzGAEgAygLMhYucnVud2lyZS52MS5Qb2xpY3lSdWxlEjAKDmRlZmF1bHRfYWN0aW9uGAIgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24iqQEKClBvbGljeVJ1bGUSEQoJdG9vbF9nbG9iGAEgASgJEhYKCXJlYWRfb25seRgCIAEoCEgAiAEBEhgKC2Rlc3RydWN0aXZlGAMgASgISAGIAQESKAoGYWN0aW9uGAQgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24SDgoGcmVhc29uGAUgASgJQgwKCl9yZWFkX29ubHlCDgoMX2Rlc3RydWN0aXZlIp0CCglSdW5MaW1pdHMSFgoJbWF4X3R1cm5zGAEgASgFSACIAQESGwoObWF4X3Rvb2xfY2FsbHMYAiABKAVIAYgBARIXCgptYXhfdG9rZW5zGAMgASgDSAKIAQESJAoXbWF4X3BhcmFsbGVsX3Rvb2xfY2FsbHMYBCABKAVIA4gBARIWCgltYXhfZGVwdGgYBSABKAVIBIgBARIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgwKCl9tYXhfdHVybnNCEQoPX21heF90b29sX2NhbGxzQg0KC19tYXhfdG9rZW5zQhoKGF9tYXhfcGFyYWxsZWxfdG9vbF9jYWxsc0IMCgpfbWF4X2RlcHRoIv4BCgdSdW5TcGVjEiAKBWFnZW50GAEgASgLMhEucnVud2lyZS52MS5BZ2VudBIiCgVpbnB1dBgCIAMoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIlCgZsaW1pdHMYByABKAsyFS5ydW53aXJlLnYxLlJ1bkxpbWl0cxIvCgZsYWJlbHMYCCADKAsyHy5ydW53aXJlLnYxLlJ1blNwZWMuTGFiZWxzRW50cnkSJgoGcG9saWN5GAogASgLMhYucnVud2lyZS52MS5Ub29sUG9saWN5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi3wcKA1J1bhIKCgJpZBgBIAEoCRITCgtyb290X3J1bl9pZBgEIAEoCRIVCg1wYXJlbnRfcnVuX2lkGAUgASgJEhYKDnBhcmVudF9jYWxsX2lkGAYgASgJEhIKCmFnZW50X25hbWUYByABKAkSJAoFc3RhdGUYCCABKA4yFS5ydW53aXJlLnYxLlJ1bi5TdGF0ZRIgCgVlcnJvchgJIAEoCzIRLnJ1bndpcmUudjEuRXJyb3ISMgoPcmVxdWlyZWRfaW5wdXRzGAogAygLMhkucnVud2lyZS52MS5SZXF1aXJlZElucHV0EiMKBm91dHB1dBgLIAEoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIgCgV1c2FnZRgMIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2USEgoKdHVybl9jb3VudBgNIAEoBRIVCg1sYXN0X3NlcXVlbmNlGA4gASgDEisKBmxhYmVscxgPIAMoCzIbLnJ1bndpcmUudjEuUnVuLkxhYmVsc0VudHJ5Ei8KC2NyZWF0ZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbW9kZWwYEyABKAkSDwoHY3JlYXRvchgUIAEoCRI5Cg51c2FnZV9ieV9tb2RlbBgXIAMoCzIhLnJ1bndpcmUudjEuUnVuLlVzYWdlQnlNb2RlbEVudHJ5EhUKDWNhbmNlbF9yZWFzb24YGCABKAkSLwoNZmluaXNoX3JlYXNvbhgZIAEoDjIYLnJ1bndpcmUudjEuRmluaXNoUmVhc29uGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaRgoRVXNhZ2VCeU1vZGVsRW50cnkSCwoDa2V5GAEgASgJEiAKBXZhbHVlGAIgASgLMhEucnVud2lyZS52MS5Vc2FnZToCOAEirwEKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEAoMU1RBVEVfUVVFVUVEEAESEQoNU1RBVEVfUlVOTklORxACEhgKFFNUQVRFX0lOUFVUX1JFUVVJUkVEEAMSFAoQU1RBVEVfQ0FOQ0VMTElORxAEEhMKD1NUQVRFX1NVQ0NFRURFRBAFEhAKDFNUQVRFX0ZBSUxFRBAGEhMKD1NUQVRFX0NBTkNFTExFRBAHIrQBCg1SZXF1aXJlZElucHV0EgoKAmlkGAEgASgJEg4KBnJ1bl9pZBgCIAEoCRItCg10b29sX2FwcHJvdmFsGAMgASgLMhQucnVud2lyZS52MS5Ub29sQ2FsbEgAEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYWxsX2lkGAYgASgJEg4KBnJlYXNvbhgHIAEoCUIGCgRraW5kItEBCgtJbnB1dEFuc3dlchIQCghpbnB1dF9pZBgBIAEoCRIuCgZhY3Rpb24YAiABKA4yHi5ydW53aXJlLnYxLklucHV0QW5zd2VyLkFjdGlvbhIUCgxjb250ZW50X2pzb24YAyABKAkSDgoGcmVhc29uGAQgASgJEhEKCXByaW5jaXBhbBgFIAEoCSJHCgZBY3Rpb24SFgoSQUNUSU9OX1VOU1BFQ0lGSUVEEAASEQoNQUNUSU9OX0FDQ0VQVBABEhIKDkFDVElPTl9ERUNMSU5FEAIirgQKCFJ1bkV2ZW50EhAKCHNlcXVlbmNlGAEgASgDEg4KBnJ1bl9pZBgCIAEoCRIuCgpldmVudF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghzbmFwc2hvdBgEIAEoCzIXLnJ1bndpcmUudjEuUnVuU25hcHNob3RIABImCgtydW5fdXBkYXRlZBgFIAEoCzIPLnJ1bndpcmUudjEuUnVuSAASNAoNbWVzc2FnZV9kZWx0YRgGIAEoCzIbLnJ1bndpcmUudjEuUnVuTWVzc2FnZURlbHRhSAASMwoRbWVzc2FnZV9jb21wbGV0ZWQYByABKAsyFi5ydW53aXJlLnYxLlJ1bk1lc3NhZ2VIABI5ChFtZXNzYWdlX2Rpc2NhcmRlZBgIIAEoCzIcLnJ1bndpcmUudjEuTWVzc2FnZURpc2NhcmRlZEgAEjcKEXRvb2xfY2FsbF91cGRhdGVkGAkgASgLMhoucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZUgAEjEKDmlucHV0X2Fuc3dlcmVkGAogASgLMhcucnVud2lyZS52MS5JbnB1dEFuc3dlckgAEioKCWhlYXJ0YmVhdBgLIAEoCzIVLnJ1bndpcmUudjEuSGVhcnRiZWF0SAASNAoOcG9saWN5X2RlY2lkZWQYDCABKAsyGi5ydW53aXJlLnYxLlBvbGljeURlY2lzaW9uSABCBwoFZXZlbnQicAoOUG9saWN5RGVjaXNpb24SDwoHY2FsbF9pZBgBIAEoCRIoCgZhY3Rpb24YAiABKA4yGC5ydW53aXJlLnYxLlBvbGljeUFjdGlvbhITCgtydWxlX3NvdXJjZRgDIAEoCRIOCgZyZWFzb24YBCABKAkijgEKC1J1blNuYXBzaG90Eh0KBHJ1bnMYASADKAsyDy5ydW53aXJlLnYxLlJ1bhIwChBwYXJ0aWFsX21lc3NhZ2VzGAIgAygLMhYucnVud2lyZS52MS5SdW5NZXNzYWdlEi4KCnRvb2xfY2FsbHMYAyADKAsyGi5ydW53aXJlLnYxLlRvb2xDYWxsVXBkYXRlIuQBCgpSdW5NZXNzYWdlEg4KBnJ1bl9pZBgBIAEoCRIkCgdtZXNzYWdlGAIgASgLMhMucnVud2lyZS52MS5NZXNzYWdlEi8KDWZpbmlzaF9yZWFzb24YAyABKA4yGC5ydW53aXJlLnYxLkZpbmlzaFJlYXNvbhIgCgV1c2FnZRgEIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2USDQoFbW9kZWwYBSABKAkSHgoWcHJvdmlkZXJfZmluaXNoX3JlYXNvbhgGIAEoCRIeChZwcm92aWRlcl9tZXRhZGF0YV9qc29uGAcgASgJIk8KD1J1bk1lc3NhZ2VEZWx0YRISCgptZXNzYWdlX2lkGAEgASgJEigKBmRlbHRhcxgCIAMoCzIYLnJ1bndpcmUudjEuTWVzc2FnZURlbHRhIkgKEE1lc3NhZ2VEaXNjYXJkZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRIgCgVlcnJvchgCIAEoCzIRLnJ1bndpcmUudjEuRXJyb3IigAMKDlRvb2xDYWxsVXBkYXRlEiIKBGNhbGwYASABKAsyFC5ydW53aXJlLnYxLlRvb2xDYWxsEi8KBXN0YXRlGAIgASgOMiAucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZS5TdGF0ZRIPCgdhdHRlbXB0GAMgASgFEg8KB2hvc3RfaWQYBCABKAkSKgoIcHJvZ3Jlc3MYBSABKAsyGC5ydW53aXJlLnYxLlRvb2xQcm9ncmVzcxImCgZyZXN1bHQYBiABKAsyFi5ydW53aXJlLnYxLlRvb2xSZXN1bHQSIAoFZXJyb3IYByABKAsyES5ydW53aXJlLnYxLkVycm9yIoABCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhEKDVNUQVRFX1BFTkRJTkcQARIRCg1TVEFURV9SVU5OSU5HEAISEwoPU1RBVEVfU1VDQ0VFREVEEAMSEAoMU1RBVEVfRkFJTEVEEAQSEwoPU1RBVEVfQ0FOQ0VMTEVEEAUiYQoMVG9vbFByb2dyZXNzEhAKCHByb2dyZXNzGAEgASgBEg0KBXRvdGFsGAIgASgBEg8KB21lc3NhZ2UYAyABKAkSHwoFcGFydHMYBCADKAsyEC5ydW53aXJlLnYxLlBhcnQiCwoJSGVhcnRiZWF0IjYKBkdvQXdheRIsCgl0aW1lX2xlZnQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24qWwoMSG9zdEFmZmluaXR5Eh0KGUhPU1RfQUZGSU5JVFlfVU5TUEVDSUZJRUQQABIVChFIT1NUX0FGRklOSVRZX0FOWRABEhUKEUhPU1RfQUZGSU5JVFlfUlVOEAIqggEKDFBvbGljeUFjdGlvbhIdChlQT0xJQ1lfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFwoTUE9MSUNZX0FDVElPTl9BTExPVxABEhYKElBPTElDWV9BQ1RJT05fREVOWRACEiIKHlBPTElDWV9BQ1RJT05fUkVRVUlSRV9BUFBST1ZBTBADQjcKDmRldi5ydW53aXJlLnYxUAFaI3J1bndpcmUuZGV2L2dvL3J1bndpcmUvdjE7cnVud2lyZXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_runwire_v1_generation, file_runwire_v1_message]);
 
 /**
  * Agent is a value, not a resource: model, instructions and tools of one loop.
@@ -229,6 +229,86 @@ export const SubagentSchema: GenMessage<Subagent> = /*@__PURE__*/
   messageDesc(file_runwire_v1_run, 3);
 
 /**
+ * ToolPolicy decides which calls run. The operator has one too, in the configuration: each decides for itself,
+ * and the stricter decision holds (DENY, then REQUIRE_APPROVAL, then ALLOW; among equals the operator's). So
+ * nobody can loosen what another has said.
+ *
+ * @generated from message runwire.v1.ToolPolicy
+ */
+export type ToolPolicy = Message<"runwire.v1.ToolPolicy"> & {
+  /**
+   * The first rule that matches decides. At most 64.
+   *
+   * @generated from field: repeated runwire.v1.PolicyRule rules = 1;
+   */
+  rules: PolicyRule[];
+
+  /**
+   * When none matches.
+   *
+   * @generated from field: runwire.v1.PolicyAction default_action = 2;
+   */
+  defaultAction: PolicyAction;
+};
+
+/**
+ * Describes the message runwire.v1.ToolPolicy.
+ * Use `create(ToolPolicySchema)` to create a new message.
+ */
+export const ToolPolicySchema: GenMessage<ToolPolicy> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run, 4);
+
+/**
+ * PolicyRule matches calls. All set conditions must hold. Annotations are those of the definition that the model
+ * saw: of an attached tool, what the run's own creator says.
+ *
+ * @generated from message runwire.v1.PolicyRule
+ */
+export type PolicyRule = Message<"runwire.v1.PolicyRule"> & {
+  /**
+   * Optional. Matches the tool's name; * is any run of characters.
+   *
+   * @generated from field: string tool_glob = 1;
+   */
+  toolGlob: string;
+
+  /**
+   * Optional. Matches the annotation.
+   *
+   * @generated from field: optional bool read_only = 2;
+   */
+  readOnly?: boolean | undefined;
+
+  /**
+   * Optional. Matches the annotation.
+   *
+   * @generated from field: optional bool destructive = 3;
+   */
+  destructive?: boolean | undefined;
+
+  /**
+   * Required. The decision.
+   *
+   * @generated from field: runwire.v1.PolicyAction action = 4;
+   */
+  action: PolicyAction;
+
+  /**
+   * Optional. Told to the model and the approver.
+   *
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message runwire.v1.PolicyRule.
+ * Use `create(PolicyRuleSchema)` to create a new message.
+ */
+export const PolicyRuleSchema: GenMessage<PolicyRule> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run, 5);
+
+/**
  * RunLimits bound a run and its descendants together. Unset ones are the server's, which also caps the others.
  *
  * @generated from message runwire.v1.RunLimits
@@ -270,7 +350,8 @@ export type RunLimits = Message<"runwire.v1.RunLimits"> & {
   maxDepth?: number | undefined;
 
   /**
-   * Wall-clock time. The deadline of the RPC that creates a run does not bound the run; this does.
+   * Wall-clock time, not counting time in INPUT_REQUIRED. The deadline of the RPC that creates a run does not
+   * bound the run; this does.
    *
    * @generated from field: google.protobuf.Duration timeout = 6;
    */
@@ -282,7 +363,7 @@ export type RunLimits = Message<"runwire.v1.RunLimits"> & {
  * Use `create(RunLimitsSchema)` to create a new message.
  */
 export const RunLimitsSchema: GenMessage<RunLimits> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 4);
+  messageDesc(file_runwire_v1_run, 6);
 
 /**
  * RunSpec is what to run.
@@ -317,6 +398,13 @@ export type RunSpec = Message<"runwire.v1.RunSpec"> & {
    * @generated from field: map<string, string> labels = 8;
    */
   labels: { [key: string]: string };
+
+  /**
+   * Optional. Which calls may run.
+   *
+   * @generated from field: runwire.v1.ToolPolicy policy = 10;
+   */
+  policy?: ToolPolicy | undefined;
 };
 
 /**
@@ -324,7 +412,7 @@ export type RunSpec = Message<"runwire.v1.RunSpec"> & {
  * Use `create(RunSpecSchema)` to create a new message.
  */
 export const RunSpecSchema: GenMessage<RunSpec> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 5);
+  messageDesc(file_runwire_v1_run, 7);
 
 /**
  * Run is one execution of an agent. It outlives every stream.
@@ -380,6 +468,13 @@ export type Run = Message<"runwire.v1.Run"> & {
    * @generated from field: runwire.v1.Error error = 9;
    */
   error?: Error | undefined;
+
+  /**
+   * What it waits for, in INPUT_REQUIRED.
+   *
+   * @generated from field: repeated runwire.v1.RequiredInput required_inputs = 10;
+   */
+  requiredInputs: RequiredInput[];
 
   /**
    * The final answer, in SUCCEEDED.
@@ -479,7 +574,7 @@ export type Run = Message<"runwire.v1.Run"> & {
  * Use `create(RunSchema)` to create a new message.
  */
 export const RunSchema: GenMessage<Run> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 6);
+  messageDesc(file_runwire_v1_run, 8);
 
 /**
  * State of a run.
@@ -507,6 +602,13 @@ export enum Run_State {
    * @generated from enum value: STATE_RUNNING = 2;
    */
   RUNNING = 2,
+
+  /**
+   * Waits for answers to required_inputs. Calls that need none run meanwhile; the run's timeout stands still.
+   *
+   * @generated from enum value: STATE_INPUT_REQUIRED = 3;
+   */
+  INPUT_REQUIRED = 3,
 
   /**
    * Was asked to stop and is stopping.
@@ -541,7 +643,157 @@ export enum Run_State {
  * Describes the enum runwire.v1.Run.State.
  */
 export const Run_StateSchema: GenEnum<Run_State> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 6, 0);
+  enumDesc(file_runwire_v1_run, 8, 0);
+
+/**
+ * RequiredInput is something that a person or system must answer before a call goes on.
+ *
+ * @generated from message runwire.v1.RequiredInput
+ */
+export type RequiredInput = Message<"runwire.v1.RequiredInput"> & {
+  /**
+   * The id, to answer with.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The run that asks.
+   *
+   * @generated from field: string run_id = 2;
+   */
+  runId: string;
+
+  /**
+   * What is asked.
+   *
+   * @generated from oneof runwire.v1.RequiredInput.kind
+   */
+  kind: {
+    /**
+     * May this call run, with exactly these arguments?
+     *
+     * @generated from field: runwire.v1.ToolCall tool_approval = 3;
+     */
+    value: ToolCall;
+    case: "toolApproval";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * When it is declined by itself.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 5;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * The tool call that is to be approved.
+   *
+   * @generated from field: string call_id = 6;
+   */
+  callId: string;
+
+  /**
+   * For an approval: the reason of the rule that asks for it, if it has one.
+   *
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message runwire.v1.RequiredInput.
+ * Use `create(RequiredInputSchema)` to create a new message.
+ */
+export const RequiredInputSchema: GenMessage<RequiredInput> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run, 9);
+
+/**
+ * InputAnswer answers a RequiredInput. The first answer wins; the same answer again is OK, another is
+ * FAILED_PRECONDITION / INPUT_ALREADY_ANSWERED.
+ *
+ * @generated from message runwire.v1.InputAnswer
+ */
+export type InputAnswer = Message<"runwire.v1.InputAnswer"> & {
+  /**
+   * Required. RequiredInput.id.
+   *
+   * @generated from field: string input_id = 1;
+   */
+  inputId: string;
+
+  /**
+   * Required. The decision.
+   *
+   * @generated from field: runwire.v1.InputAnswer.Action action = 2;
+   */
+  action: InputAnswer_Action;
+
+  /**
+   * Optional, with ACCEPT: other arguments for the call, as JSON text of an object. They must fit the tool's
+   * schema: if not, the answer is refused with INVALID_ARGUMENT and the input stays open. The host gets them, the
+   * call's updates show them, and the model is told of them with the result; its own message stays as it was.
+   *
+   * @generated from field: string content_json = 3;
+   */
+  contentJson: string;
+
+  /**
+   * Optional, with DECLINE. Told to the model. At most 1024 characters.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Output only, in events. Who answered, as the server has authenticated it; empty when nobody did in time.
+   *
+   * @generated from field: string principal = 5;
+   */
+  principal: string;
+};
+
+/**
+ * Describes the message runwire.v1.InputAnswer.
+ * Use `create(InputAnswerSchema)` to create a new message.
+ */
+export const InputAnswerSchema: GenMessage<InputAnswer> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run, 10);
+
+/**
+ * What the answer does.
+ *
+ * @generated from enum runwire.v1.InputAnswer.Action
+ */
+export enum InputAnswer_Action {
+  /**
+   * Unset; rejected.
+   *
+   * @generated from enum value: ACTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Approve: the call runs.
+   *
+   * @generated from enum value: ACTION_ACCEPT = 1;
+   */
+  ACCEPT = 1,
+
+  /**
+   * Refuse: the call is CANCELLED, and the model sees the refusal and the reason.
+   *
+   * @generated from enum value: ACTION_DECLINE = 2;
+   */
+  DECLINE = 2,
+}
+
+/**
+ * Describes the enum runwire.v1.InputAnswer.Action.
+ */
+export const InputAnswer_ActionSchema: GenEnum<InputAnswer_Action> = /*@__PURE__*/
+  enumDesc(file_runwire_v1_run, 10, 0);
 
 /**
  * RunEvent is one entry of a tree's event log. Events are facts: replaying them does nothing but
@@ -628,12 +880,29 @@ export type RunEvent = Message<"runwire.v1.RunEvent"> & {
     case: "toolCallUpdated";
   } | {
     /**
+     * Someone answered what the run waited for, or nobody did in time.
+     *
+     * @generated from field: runwire.v1.InputAnswer input_answered = 10;
+     */
+    value: InputAnswer;
+    case: "inputAnswered";
+  } | {
+    /**
      * Nothing happened; sent when the stream is idle, with the newest sequence.
      *
      * @generated from field: runwire.v1.Heartbeat heartbeat = 11;
      */
     value: Heartbeat;
     case: "heartbeat";
+  } | {
+    /**
+     * A policy decided about a call. Not sent for calls that run because no rule matches and the defaults allow
+     * them, so that logs stay small.
+     *
+     * @generated from field: runwire.v1.PolicyDecision policy_decided = 12;
+     */
+    value: PolicyDecision;
+    case: "policyDecided";
   } | { case: undefined; value?: undefined };
 };
 
@@ -642,7 +911,49 @@ export type RunEvent = Message<"runwire.v1.RunEvent"> & {
  * Use `create(RunEventSchema)` to create a new message.
  */
 export const RunEventSchema: GenMessage<RunEvent> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 7);
+  messageDesc(file_runwire_v1_run, 11);
+
+/**
+ * PolicyDecision is what a policy said about a call.
+ *
+ * @generated from message runwire.v1.PolicyDecision
+ */
+export type PolicyDecision = Message<"runwire.v1.PolicyDecision"> & {
+  /**
+   * The call.
+   *
+   * @generated from field: string call_id = 1;
+   */
+  callId: string;
+
+  /**
+   * The decision.
+   *
+   * @generated from field: runwire.v1.PolicyAction action = 2;
+   */
+  action: PolicyAction;
+
+  /**
+   * Whose rule: "operator", "run", or the id of the run that it was inherited from.
+   *
+   * @generated from field: string rule_source = 3;
+   */
+  ruleSource: string;
+
+  /**
+   * The rule's reason.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message runwire.v1.PolicyDecision.
+ * Use `create(PolicyDecisionSchema)` to create a new message.
+ */
+export const PolicyDecisionSchema: GenMessage<PolicyDecision> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run, 12);
 
 /**
  * RunSnapshot is the whole visible state of a tree.
@@ -677,7 +988,7 @@ export type RunSnapshot = Message<"runwire.v1.RunSnapshot"> & {
  * Use `create(RunSnapshotSchema)` to create a new message.
  */
 export const RunSnapshotSchema: GenMessage<RunSnapshot> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 8);
+  messageDesc(file_runwire_v1_run, 13);
 
 /**
  * RunMessage is a message of a run.
@@ -740,7 +1051,7 @@ export type RunMessage = Message<"runwire.v1.RunMessage"> & {
  * Use `create(RunMessageSchema)` to create a new message.
  */
 export const RunMessageSchema: GenMessage<RunMessage> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 9);
+  messageDesc(file_runwire_v1_run, 14);
 
 /**
  * RunMessageDelta is a delta of a message in progress.
@@ -768,7 +1079,7 @@ export type RunMessageDelta = Message<"runwire.v1.RunMessageDelta"> & {
  * Use `create(RunMessageDeltaSchema)` to create a new message.
  */
 export const RunMessageDeltaSchema: GenMessage<RunMessageDelta> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 10);
+  messageDesc(file_runwire_v1_run, 15);
 
 /**
  * MessageDiscarded withdraws a message in progress.
@@ -796,7 +1107,7 @@ export type MessageDiscarded = Message<"runwire.v1.MessageDiscarded"> & {
  * Use `create(MessageDiscardedSchema)` to create a new message.
  */
 export const MessageDiscardedSchema: GenMessage<MessageDiscarded> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 11);
+  messageDesc(file_runwire_v1_run, 16);
 
 /**
  * ToolCallUpdate is the state of a tool call.
@@ -859,7 +1170,7 @@ export type ToolCallUpdate = Message<"runwire.v1.ToolCallUpdate"> & {
  * Use `create(ToolCallUpdateSchema)` to create a new message.
  */
 export const ToolCallUpdateSchema: GenMessage<ToolCallUpdate> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 12);
+  messageDesc(file_runwire_v1_run, 17);
 
 /**
  * State of a call.
@@ -875,7 +1186,7 @@ export enum ToolCallUpdate_State {
   UNSPECIFIED = 0,
 
   /**
-   * Waits for a host.
+   * Waits for its approval or for a host.
    *
    * @generated from enum value: STATE_PENDING = 1;
    */
@@ -903,7 +1214,7 @@ export enum ToolCallUpdate_State {
   FAILED = 4,
 
   /**
-   * Cancelled.
+   * Cancelled or declined.
    *
    * @generated from enum value: STATE_CANCELLED = 5;
    */
@@ -914,7 +1225,7 @@ export enum ToolCallUpdate_State {
  * Describes the enum runwire.v1.ToolCallUpdate.State.
  */
 export const ToolCallUpdate_StateSchema: GenEnum<ToolCallUpdate_State> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 12, 0);
+  enumDesc(file_runwire_v1_run, 17, 0);
 
 /**
  * ToolProgress reports on a running call.
@@ -956,7 +1267,7 @@ export type ToolProgress = Message<"runwire.v1.ToolProgress"> & {
  * Use `create(ToolProgressSchema)` to create a new message.
  */
 export const ToolProgressSchema: GenMessage<ToolProgress> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 13);
+  messageDesc(file_runwire_v1_run, 18);
 
 /**
  * Heartbeat says that the sender lives.
@@ -971,7 +1282,7 @@ export type Heartbeat = Message<"runwire.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 14);
+  messageDesc(file_runwire_v1_run, 19);
 
 /**
  * GoAway says that the stream will end soon: open another one, finish here.
@@ -992,7 +1303,7 @@ export type GoAway = Message<"runwire.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 15);
+  messageDesc(file_runwire_v1_run, 20);
 
 /**
  * HostAffinity says which host takes the next call of a run.
@@ -1027,4 +1338,45 @@ export enum HostAffinity {
  */
 export const HostAffinitySchema: GenEnum<HostAffinity> = /*@__PURE__*/
   enumDesc(file_runwire_v1_run, 0);
+
+/**
+ * PolicyAction is what a policy decides about a call.
+ *
+ * @generated from enum runwire.v1.PolicyAction
+ */
+export enum PolicyAction {
+  /**
+   * As ALLOW.
+   *
+   * @generated from enum value: POLICY_ACTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It runs.
+   *
+   * @generated from enum value: POLICY_ACTION_ALLOW = 1;
+   */
+  ALLOW = 1,
+
+  /**
+   * It does not run; the model is told the reason, and the run goes on.
+   *
+   * @generated from enum value: POLICY_ACTION_DENY = 2;
+   */
+  DENY = 2,
+
+  /**
+   * It waits for an answer.
+   *
+   * @generated from enum value: POLICY_ACTION_REQUIRE_APPROVAL = 3;
+   */
+  REQUIRE_APPROVAL = 3,
+}
+
+/**
+ * Describes the enum runwire.v1.PolicyAction.
+ */
+export const PolicyActionSchema: GenEnum<PolicyAction> = /*@__PURE__*/
+  enumDesc(file_runwire_v1_run, 1);
 

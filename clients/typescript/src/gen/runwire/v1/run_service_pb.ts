@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Heartbeat, Run, Run_State, RunEvent, RunSpec } from "./run_pb.js";
+import type { Heartbeat, InputAnswer, Run, Run_State, RunEvent, RunSpec } from "./run_pb.js";
 import { file_runwire_v1_run } from "./run_pb.js";
 import type { HostCommand, HostSession, HostUpdate, ToolCallRef, ToolCallReport } from "./tool_service_pb.js";
 import { file_runwire_v1_tool_service } from "./tool_service_pb.js";
@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runwire/v1/run_service.proto.
  */
 export const file_runwire_v1_run_service: GenFile = /*@__PURE__*/
-  fileDesc("ChxydW53aXJlL3YxL3J1bl9zZXJ2aWNlLnByb3RvEgpydW53aXJlLnYxIkkKEENyZWF0ZVJ1blJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIhCgRzcGVjGAIgASgLMhMucnVud2lyZS52MS5SdW5TcGVjIjEKEUNyZWF0ZVJ1blJlc3BvbnNlEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuIoMCChBBdHRhY2hSdW5SZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoucnVud2lyZS52MS5BdHRhY2hSdW5TdGFydEgAEiwKBnJlcG9ydBgCIAEoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxSZXBvcnRIABIoCgZ1cGRhdGUYAyABKAsyFi5ydW53aXJlLnYxLkhvc3RVcGRhdGVIABIzCgxjYW5jZWxsYXRpb24YBSABKAsyGy5ydW53aXJlLnYxLlJ1bkNhbmNlbGxhdGlvbkgAEioKCWhlYXJ0YmVhdBgGIAEoCzIVLnJ1bndpcmUudjEuSGVhcnRiZWF0SABCCQoHbWVzc2FnZSLwAwoOQXR0YWNoUnVuU3RhcnQSJQoGY3JlYXRlGAEgASgLMhMucnVud2lyZS52MS5SdW5TcGVjSAASEAoGcnVuX2lkGAIgASgJSAASEgoKcmVxdWVzdF9pZBgDIAEoCRIbCg5hZnRlcl9zZXF1ZW5jZRgEIAEoA0gBiAEBEiEKFG1heF9jb25jdXJyZW50X2NhbGxzGAUgASgFSAKIAQESKgoJaW5fZmxpZ2h0GAYgAygLMhcucnVud2lyZS52MS5Ub29sQ2FsbFJlZhJCCg1vbl9kaXNjb25uZWN0GAcgASgOMisucnVud2lyZS52MS5BdHRhY2hSdW5TdGFydC5EaXNjb25uZWN0UG9saWN5Eg8KB2hvc3RfaWQYCCABKAkSJwoGZGV0YWlsGAkgASgOMhcucnVud2lyZS52MS5FdmVudERldGFpbCJxChBEaXNjb25uZWN0UG9saWN5EiEKHURJU0NPTk5FQ1RfUE9MSUNZX1VOU1BFQ0lGSUVEEAASHAoYRElTQ09OTkVDVF9QT0xJQ1lfREVUQUNIEAESHAoYRElTQ09OTkVDVF9QT0xJQ1lfQ0FOQ0VMEAJCCAoGdGFyZ2V0QhEKD19hZnRlcl9zZXF1ZW5jZUIXChVfbWF4X2NvbmN1cnJlbnRfY2FsbHMiIQoPUnVuQ2FuY2VsbGF0aW9uEg4KBnJlYXNvbhgBIAEoCSKkAQoRQXR0YWNoUnVuUmVzcG9uc2USLwoHc3RhcnRlZBgBIAEoCzIcLnJ1bndpcmUudjEuQXR0YWNoUnVuU3RhcnRlZEgAEicKBmV2ZW50cxgCIAEoCzIVLnJ1bndpcmUudjEuUnVuRXZlbnRzSAASKgoHY29tbWFuZBgDIAEoCzIXLnJ1bndpcmUudjEuSG9zdENvbW1hbmRIAEIJCgdtZXNzYWdlIloKEEF0dGFjaFJ1blN0YXJ0ZWQSHAoDcnVuGAEgASgLMg8ucnVud2lyZS52MS5SdW4SKAoHc2Vzc2lvbhgCIAEoCzIXLnJ1bndpcmUudjEuSG9zdFNlc3Npb24iMQoJUnVuRXZlbnRzEiQKBmV2ZW50cxgBIAMoCzIULnJ1bndpcmUudjEuUnVuRXZlbnQiHwoNR2V0UnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkiLgoOR2V0UnVuUmVzcG9uc2USHAoDcnVuGAEgASgLMg8ucnVud2lyZS52MS5SdW4irQIKCVJ1bkZpbHRlchIlCgZzdGF0ZXMYAiADKA4yFS5ydW53aXJlLnYxLlJ1bi5TdGF0ZRIxCgZsYWJlbHMYAyADKAsyIS5ydW53aXJlLnYxLlJ1bkZpbHRlci5MYWJlbHNFbnRyeRISCgphZ2VudF9uYW1lGAQgASgJEjMKD21pbl9jcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbWF4X2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZChFpbmNsdWRlX3N1YmFnZW50cxgHIAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIl8KD0xpc3RSdW5zUmVxdWVzdBIlCgZmaWx0ZXIYASABKAsyFS5ydW53aXJlLnYxLlJ1bkZpbHRlchIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJKChBMaXN0UnVuc1Jlc3BvbnNlEh0KBHJ1bnMYASADKAsyDy5ydW53aXJlLnYxLlJ1bhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiegoPV2F0Y2hSdW5SZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIbCg5hZnRlcl9zZXF1ZW5jZRgCIAEoA0gAiAEBEicKBmRldGFpbBgDIAEoDjIXLnJ1bndpcmUudjEuRXZlbnREZXRhaWxCEQoPX2FmdGVyX3NlcXVlbmNlIjgKEFdhdGNoUnVuUmVzcG9uc2USJAoGZXZlbnRzGAEgAygLMhQucnVud2lyZS52MS5SdW5FdmVudCKMAQoQV2F0Y2hSdW5zUmVxdWVzdBIlCgZmaWx0ZXIYASABKAsyFS5ydW53aXJlLnYxLlJ1bkZpbHRlchIOCgZjdXJzb3IYAiABKAkSJwoGZGV0YWlsGAMgASgOMhcucnVud2lyZS52MS5FdmVudERldGFpbBIYChBpbmNsdWRlX2ZpbmlzaGVkGAQgASgIIl4KEVdhdGNoUnVuc1Jlc3BvbnNlEhMKC3Jvb3RfcnVuX2lkGAEgASgJEiQKBmV2ZW50cxgCIAMoCzIULnJ1bndpcmUudjEuUnVuRXZlbnQSDgoGY3Vyc29yGAMgASgJIjIKEENhbmNlbFJ1blJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIxChFDYW5jZWxSdW5SZXNwb25zZRIcCgNydW4YASABKAsyDy5ydW53aXJlLnYxLlJ1bipcCgtFdmVudERldGFpbBIcChhFVkVOVF9ERVRBSUxfVU5TUEVDSUZJRUQQABIVChFFVkVOVF9ERVRBSUxfRlVMTBABEhgKFEVWRU5UX0RFVEFJTF9EVVJBQkxFEAIyiwQKClJ1blNlcnZpY2USSAoJQ3JlYXRlUnVuEhwucnVud2lyZS52MS5DcmVhdGVSdW5SZXF1ZXN0Gh0ucnVud2lyZS52MS5DcmVhdGVSdW5SZXNwb25zZRJMCglBdHRhY2hSdW4SHC5ydW53aXJlLnYxLkF0dGFjaFJ1blJlcXVlc3QaHS5ydW53aXJlLnYxLkF0dGFjaFJ1blJlc3BvbnNlKAEwARI/CgZHZXRSdW4SGS5ydW53aXJlLnYxLkdldFJ1blJlcXVlc3QaGi5ydW53aXJlLnYxLkdldFJ1blJlc3BvbnNlEkUKCExpc3RSdW5zEhsucnVud2lyZS52MS5MaXN0UnVuc1JlcXVlc3QaHC5ydW53aXJlLnYxLkxpc3RSdW5zUmVzcG9uc2USRwoIV2F0Y2hSdW4SGy5ydW53aXJlLnYxLldhdGNoUnVuUmVxdWVzdBocLnJ1bndpcmUudjEuV2F0Y2hSdW5SZXNwb25zZTABEkoKCVdhdGNoUnVucxIcLnJ1bndpcmUudjEuV2F0Y2hSdW5zUmVxdWVzdBodLnJ1bndpcmUudjEuV2F0Y2hSdW5zUmVzcG9uc2UwARJICglDYW5jZWxSdW4SHC5ydW53aXJlLnYxLkNhbmNlbFJ1blJlcXVlc3QaHS5ydW53aXJlLnYxLkNhbmNlbFJ1blJlc3BvbnNlQjcKDmRldi5ydW53aXJlLnYxUAFaI3J1bndpcmUuZGV2L2dvL3J1bndpcmUvdjE7cnVud2lyZXYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_runwire_v1_run, file_runwire_v1_tool_service]);
+  fileDesc("ChxydW53aXJlL3YxL3J1bl9zZXJ2aWNlLnByb3RvEgpydW53aXJlLnYxIkkKEENyZWF0ZVJ1blJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIhCgRzcGVjGAIgASgLMhMucnVud2lyZS52MS5SdW5TcGVjIjEKEUNyZWF0ZVJ1blJlc3BvbnNlEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuIq4CChBBdHRhY2hSdW5SZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoucnVud2lyZS52MS5BdHRhY2hSdW5TdGFydEgAEiwKBnJlcG9ydBgCIAEoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxSZXBvcnRIABIoCgZ1cGRhdGUYAyABKAsyFi5ydW53aXJlLnYxLkhvc3RVcGRhdGVIABIpCgZhbnN3ZXIYBCABKAsyFy5ydW53aXJlLnYxLklucHV0QW5zd2VySAASMwoMY2FuY2VsbGF0aW9uGAUgASgLMhsucnVud2lyZS52MS5SdW5DYW5jZWxsYXRpb25IABIqCgloZWFydGJlYXQYBiABKAsyFS5ydW53aXJlLnYxLkhlYXJ0YmVhdEgAQgkKB21lc3NhZ2Ui8AMKDkF0dGFjaFJ1blN0YXJ0EiUKBmNyZWF0ZRgBIAEoCzITLnJ1bndpcmUudjEuUnVuU3BlY0gAEhAKBnJ1bl9pZBgCIAEoCUgAEhIKCnJlcXVlc3RfaWQYAyABKAkSGwoOYWZ0ZXJfc2VxdWVuY2UYBCABKANIAYgBARIhChRtYXhfY29uY3VycmVudF9jYWxscxgFIAEoBUgCiAEBEioKCWluX2ZsaWdodBgGIAMoCzIXLnJ1bndpcmUudjEuVG9vbENhbGxSZWYSQgoNb25fZGlzY29ubmVjdBgHIAEoDjIrLnJ1bndpcmUudjEuQXR0YWNoUnVuU3RhcnQuRGlzY29ubmVjdFBvbGljeRIPCgdob3N0X2lkGAggASgJEicKBmRldGFpbBgJIAEoDjIXLnJ1bndpcmUudjEuRXZlbnREZXRhaWwicQoQRGlzY29ubmVjdFBvbGljeRIhCh1ESVNDT05ORUNUX1BPTElDWV9VTlNQRUNJRklFRBAAEhwKGERJU0NPTk5FQ1RfUE9MSUNZX0RFVEFDSBABEhwKGERJU0NPTk5FQ1RfUE9MSUNZX0NBTkNFTBACQggKBnRhcmdldEIRCg9fYWZ0ZXJfc2VxdWVuY2VCFwoVX21heF9jb25jdXJyZW50X2NhbGxzIiEKD1J1bkNhbmNlbGxhdGlvbhIOCgZyZWFzb24YASABKAkipAEKEUF0dGFjaFJ1blJlc3BvbnNlEi8KB3N0YXJ0ZWQYASABKAsyHC5ydW53aXJlLnYxLkF0dGFjaFJ1blN0YXJ0ZWRIABInCgZldmVudHMYAiABKAsyFS5ydW53aXJlLnYxLlJ1bkV2ZW50c0gAEioKB2NvbW1hbmQYAyABKAsyFy5ydW53aXJlLnYxLkhvc3RDb21tYW5kSABCCQoHbWVzc2FnZSJaChBBdHRhY2hSdW5TdGFydGVkEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuEigKB3Nlc3Npb24YAiABKAsyFy5ydW53aXJlLnYxLkhvc3RTZXNzaW9uIjEKCVJ1bkV2ZW50cxIkCgZldmVudHMYASADKAsyFC5ydW53aXJlLnYxLlJ1bkV2ZW50Ih8KDUdldFJ1blJlcXVlc3QSDgoGcnVuX2lkGAEgASgJIi4KDkdldFJ1blJlc3BvbnNlEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuIq0CCglSdW5GaWx0ZXISJQoGc3RhdGVzGAIgAygOMhUucnVud2lyZS52MS5SdW4uU3RhdGUSMQoGbGFiZWxzGAMgAygLMiEucnVud2lyZS52MS5SdW5GaWx0ZXIuTGFiZWxzRW50cnkSEgoKYWdlbnRfbmFtZRgEIAEoCRIzCg9taW5fY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD21heF9jcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoRaW5jbHVkZV9zdWJhZ2VudHMYByABKAgaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJfCg9MaXN0UnVuc1JlcXVlc3QSJQoGZmlsdGVyGAEgASgLMhUucnVud2lyZS52MS5SdW5GaWx0ZXISEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiSgoQTGlzdFJ1bnNSZXNwb25zZRIdCgRydW5zGAEgAygLMg8ucnVud2lyZS52MS5SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInoKD1dhdGNoUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSGwoOYWZ0ZXJfc2VxdWVuY2UYAiABKANIAIgBARInCgZkZXRhaWwYAyABKA4yFy5ydW53aXJlLnYxLkV2ZW50RGV0YWlsQhEKD19hZnRlcl9zZXF1ZW5jZSI4ChBXYXRjaFJ1blJlc3BvbnNlEiQKBmV2ZW50cxgBIAMoCzIULnJ1bndpcmUudjEuUnVuRXZlbnQijAEKEFdhdGNoUnVuc1JlcXVlc3QSJQoGZmlsdGVyGAEgASgLMhUucnVud2lyZS52MS5SdW5GaWx0ZXISDgoGY3Vyc29yGAIgASgJEicKBmRldGFpbBgDIAEoDjIXLnJ1bndpcmUudjEuRXZlbnREZXRhaWwSGAoQaW5jbHVkZV9maW5pc2hlZBgEIAEoCCJeChFXYXRjaFJ1bnNSZXNwb25zZRITCgtyb290X3J1bl9pZBgBIAEoCRIkCgZldmVudHMYAiADKAsyFC5ydW53aXJlLnYxLlJ1bkV2ZW50Eg4KBmN1cnNvchgDIAEoCSJOChJBbnN3ZXJJbnB1dFJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEigKB2Fuc3dlcnMYAiADKAsyFy5ydW53aXJlLnYxLklucHV0QW5zd2VyIjMKE0Fuc3dlcklucHV0UmVzcG9uc2USHAoDcnVuGAEgASgLMg8ucnVud2lyZS52MS5SdW4iMgoQQ2FuY2VsUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSDgoGcmVhc29uGAIgASgJIjEKEUNhbmNlbFJ1blJlc3BvbnNlEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuKlwKC0V2ZW50RGV0YWlsEhwKGEVWRU5UX0RFVEFJTF9VTlNQRUNJRklFRBAAEhUKEUVWRU5UX0RFVEFJTF9GVUxMEAESGAoURVZFTlRfREVUQUlMX0RVUkFCTEUQAjLbBAoKUnVuU2VydmljZRJICglDcmVhdGVSdW4SHC5ydW53aXJlLnYxLkNyZWF0ZVJ1blJlcXVlc3QaHS5ydW53aXJlLnYxLkNyZWF0ZVJ1blJlc3BvbnNlEkwKCUF0dGFjaFJ1bhIcLnJ1bndpcmUudjEuQXR0YWNoUnVuUmVxdWVzdBodLnJ1bndpcmUudjEuQXR0YWNoUnVuUmVzcG9uc2UoATABEj8KBkdldFJ1bhIZLnJ1bndpcmUudjEuR2V0UnVuUmVxdWVzdBoaLnJ1bndpcmUudjEuR2V0UnVuUmVzcG9uc2USRQoITGlzdFJ1bnMSGy5ydW53aXJlLnYxLkxpc3RSdW5zUmVxdWVzdBocLnJ1bndpcmUudjEuTGlzdFJ1bnNSZXNwb25zZRJHCghXYXRjaFJ1bhIbLnJ1bndpcmUudjEuV2F0Y2hSdW5SZXF1ZXN0GhwucnVud2lyZS52MS5XYXRjaFJ1blJlc3BvbnNlMAESSgoJV2F0Y2hSdW5zEhwucnVud2lyZS52MS5XYXRjaFJ1bnNSZXF1ZXN0Gh0ucnVud2lyZS52MS5XYXRjaFJ1bnNSZXNwb25zZTABEk4KC0Fuc3dlcklucHV0Eh4ucnVud2lyZS52MS5BbnN3ZXJJbnB1dFJlcXVlc3QaHy5ydW53aXJlLnYxLkFuc3dlcklucHV0UmVzcG9uc2USSAoJQ2FuY2VsUnVuEhwucnVud2lyZS52MS5DYW5jZWxSdW5SZXF1ZXN0Gh0ucnVud2lyZS52MS5DYW5jZWxSdW5SZXNwb25zZUI3Cg5kZXYucnVud2lyZS52MVABWiNydW53aXJlLmRldi9nby9ydW53aXJlL3YxO3J1bndpcmV2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_runwire_v1_run, file_runwire_v1_tool_service]);
 
 /**
  * CreateRunRequest creates a run.
@@ -105,6 +105,15 @@ export type AttachRunRequest = Message<"runwire.v1.AttachRunRequest"> & {
      */
     value: HostUpdate;
     case: "update";
+  } | {
+    /**
+     * As AnswerInput, and needs its scope. One that comes too late (INPUT_ALREADY_ANSWERED, RUN_FINISHED) is left to
+     * the events, which tell what counted; any other that is not taken ends the stream with its status.
+     *
+     * @generated from field: runwire.v1.InputAnswer answer = 4;
+     */
+    value: InputAnswer;
+    case: "answer";
   } | {
     /**
      * As CancelRun.
@@ -666,6 +675,55 @@ export const WatchRunsResponseSchema: GenMessage<WatchRunsResponse> = /*@__PURE_
   messageDesc(file_runwire_v1_run_service, 16);
 
 /**
+ * AnswerInputRequest answers.
+ *
+ * @generated from message runwire.v1.AnswerInputRequest
+ */
+export type AnswerInputRequest = Message<"runwire.v1.AnswerInputRequest"> & {
+  /**
+   * Required. The run.
+   *
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * Required. One or more answers, to different inputs. At most 64.
+   *
+   * @generated from field: repeated runwire.v1.InputAnswer answers = 2;
+   */
+  answers: InputAnswer[];
+};
+
+/**
+ * Describes the message runwire.v1.AnswerInputRequest.
+ * Use `create(AnswerInputRequestSchema)` to create a new message.
+ */
+export const AnswerInputRequestSchema: GenMessage<AnswerInputRequest> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run_service, 17);
+
+/**
+ * AnswerInputResponse holds the run after it.
+ *
+ * @generated from message runwire.v1.AnswerInputResponse
+ */
+export type AnswerInputResponse = Message<"runwire.v1.AnswerInputResponse"> & {
+  /**
+   * The run.
+   *
+   * @generated from field: runwire.v1.Run run = 1;
+   */
+  run?: Run | undefined;
+};
+
+/**
+ * Describes the message runwire.v1.AnswerInputResponse.
+ * Use `create(AnswerInputResponseSchema)` to create a new message.
+ */
+export const AnswerInputResponseSchema: GenMessage<AnswerInputResponse> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run_service, 18);
+
+/**
  * CancelRunRequest cancels.
  *
  * @generated from message runwire.v1.CancelRunRequest
@@ -691,7 +749,7 @@ export type CancelRunRequest = Message<"runwire.v1.CancelRunRequest"> & {
  * Use `create(CancelRunRequestSchema)` to create a new message.
  */
 export const CancelRunRequestSchema: GenMessage<CancelRunRequest> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 17);
+  messageDesc(file_runwire_v1_run_service, 19);
 
 /**
  * CancelRunResponse holds the run after it: CANCELLING or terminal.
@@ -712,7 +770,7 @@ export type CancelRunResponse = Message<"runwire.v1.CancelRunResponse"> & {
  * Use `create(CancelRunResponseSchema)` to create a new message.
  */
 export const CancelRunResponseSchema: GenMessage<CancelRunResponse> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 18);
+  messageDesc(file_runwire_v1_run_service, 20);
 
 /**
  * EventDetail says how much to send.
@@ -816,6 +874,17 @@ export const RunService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchRunsRequestSchema;
     output: typeof WatchRunsResponseSchema;
+  },
+  /**
+   * AnswerInput answers what a run waits for. Any authorised principal, any time, whoever watches the run. All
+   * answers of a request count, or none.
+   *
+   * @generated from rpc runwire.v1.RunService.AnswerInput
+   */
+  answerInput: {
+    methodKind: "unary";
+    input: typeof AnswerInputRequestSchema;
+    output: typeof AnswerInputResponseSchema;
   },
   /**
    * CancelRun asks a run to stop. Idempotent. Cooperative: watch for the end.

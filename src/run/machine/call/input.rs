@@ -1,0 +1,135 @@
+//! A call that waits for people: its approval.
+
+use std::sync::Arc;
+
+use super::{Call, Phase};
+use crate::{
+    domain::{
+        event::{CallState, Fact},
+        id::InputId,
+        input::{Ask, InputAnswer, InputAnswered, RequiredInput, Verdict},
+        json::JsonText,
+        message::{Content, Part, ToolCall, ToolResult},
+        tool::ToolSpec,
+    },
+    run::machine::{trouble::Trouble, world::Cx},
+};
+
+impl Call {
+    /// The call waits for its approval before anything else, for this reason.
+    pub(in crate::run::machine) fn hold(&mut self, reason: String, cx: &Cx<'_>) {
+        let call = &self.update.call;
+        let expire_time = cx.now + cx.world.settings.input_timeout;
+        self.phase = Phase::Held { until: expire_time };
+        self.input = Some(Arc::new(RequiredInput {
+            id: InputId::of_call(&call.id, 0),
+            call_id: call.id.clone(),
+            ask: Ask::Approval(Arc::clone(call)),
+            reason,
+            expire_time,
+        }));
+    }
+
+    /// The call waited for this approval in an earlier life of the run.
+    pub(in crate::run::machine) fn hold_again(&mut self, input: &Arc<RequiredInput>) {
+        let until = input.expire_time;
+        if input.call_id == self.update.call.id
+            && self.phase == Phase::Queued
+            && matches!(input.ask, Ask::Approval(_))
+        {
+            self.phase = Phase::Held { until };
+            self.input = Some(Arc::clone(input));
+        }
+    }
+
+    /// Whether it waits for its approval.
+    pub(in crate::run::machine) const fn is_held(&self) -> bool {
+        matches!(self.phase, Phase::Held { .. })
+    }
+
+    /// Whether it takes one of the places of calls in flight.
+    pub(in crate::run::machine) const fn takes_place(&self) -> bool {
+        !matches!(self.phase, Phase::Queued | Phase::Held { .. } | Phase::Done)
+    }
+
+    /// What it waits for of people.
+    pub(in crate::run::machine) const fn input(&self) -> Option<&Arc<RequiredInput>> {
+        self.input.as_ref()
+    }
+
+    /// The definition that edited arguments must fit.
+    pub(in crate::run::machine) fn tool(&self) -> Option<&Arc<ToolSpec>> {
+        self.plan.as_ref().map(|plan| &plan.spec)
+    }
+
+    /// Takes the answer to what it waits for.
+    pub(in crate::run::machine) fn answer(&mut self, answer: &InputAnswer, cx: &mut Cx<'_>) {
+        if !self.is_held() {
+            return;
+        }
+        self.input = None;
+        match answer.verdict {
+            Verdict::Accept => {
+                self.phase = Phase::Queued;
+                if let Some(arguments) = &answer.content {
+                    self.edit(arguments, cx);
+                }
+            }
+            Verdict::Decline => {
+                self.settle_trouble(&Trouble::Declined(answer.reason.clone()), cx);
+            }
+        }
+    }
+
+    /// Nobody has answered in time.
+    pub(super) fn expire_input(&mut self, cx: &mut Cx<'_>) {
+        let Some(input) = self.input.take() else {
+            return;
+        };
+        cx.out.fact(Fact::InputAnswered(Arc::new(InputAnswered {
+            answer: InputAnswer {
+                input_id: input.id.clone(),
+                verdict: Verdict::Decline,
+                content: None,
+                reason: String::new(),
+            },
+            call_id: input.call_id.clone(),
+            principal: None,
+        })));
+        self.settle_trouble(&Trouble::Unanswered, cx);
+    }
+
+    /// The call runs with other arguments than those that the model has written.
+    fn edit(&mut self, arguments: &JsonText, cx: &mut Cx<'_>) {
+        let Some(plan) = &mut self.plan else {
+            return;
+        };
+        plan.arguments = arguments.clone();
+        let written = &self.update.call;
+        if written.arguments == arguments.as_str() {
+            return;
+        }
+        self.is_edited = true;
+        let call = Arc::new(ToolCall {
+            arguments: arguments.as_str().to_owned(),
+            ..(**written).clone()
+        });
+        self.change(CallState::Pending).call = call;
+        self.store(cx);
+    }
+
+    /// What the model is told. Of a call that ran with other arguments than it has written, with which: its
+    /// own message stays as it is, because providers sign what they have said.
+    pub(in crate::run::machine) fn told(&self) -> Option<ToolResult> {
+        let result = self.update.result.as_deref()?;
+        let mut told = result.clone();
+        if self.is_edited {
+            let note = format!(
+                "A person approved this call with other arguments: {}",
+                self.update.call.arguments
+            );
+            told.parts.insert(0, Part::new(Content::Text(note)));
+        }
+        Some(told)
+    }
+}
