@@ -10,6 +10,7 @@
 mod check;
 mod environment;
 mod load;
+mod policy;
 mod problem;
 mod section;
 mod setting;
@@ -29,10 +30,11 @@ use std::{
 
 pub use environment::Environment;
 pub use load::{Flag, Layers};
+pub use policy::{Policy, PolicyRule};
 pub use problem::{Origin, Problem, Problems};
 
 use section::section;
-pub use setting::{AuthMode, LogFormat, StoreKind};
+pub use setting::{AuthMode, LogFormat, PolicyAction, StoreKind};
 pub use tokens::{Token, hash_of, new_token};
 pub use unit::{Size, parse_duration};
 
@@ -96,6 +98,8 @@ section! {
         runs: Runs = Runs::default(),
         /// Tool calls and tool hosts.
         tools: Tools = Tools::default(),
+        /// Which tool calls may run, in all runs.
+        policy: Policy = Policy::default(),
         /// The log.
         log: Log = Log::default(),
     }
@@ -329,8 +333,10 @@ section! {
         max_parallel_tool_calls: u32 = 64,
         /// Deepest nesting of subagents; 0: none.
         max_depth: u32 = 4,
-        /// Wall-clock time of a run.
+        /// Wall-clock time of a run, but for the time in which it waits for people.
         timeout: Duration = Duration::from_secs(3_600),
+        /// How long a run waits for an answer; then the input is declined by itself.
+        input_timeout: Duration = Duration::from_secs(7 * 24 * 3_600),
     }
 }
 

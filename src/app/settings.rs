@@ -63,6 +63,8 @@ pub(super) fn runs(config: &Config) -> run::Settings {
             max_depth: runs.max_depth,
             timeout: runs.timeout,
         },
+        policy: Arc::new(config.policy.to_domain()),
+        input_timeout: runs.input_timeout,
         tool_timeout: tools.timeout,
         accept_timeout: tools.accept_timeout,
         reaction_timeout: tools.reaction_timeout,

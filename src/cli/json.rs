@@ -126,10 +126,10 @@ pub(super) fn run(run: &Run) -> Value {
 /// What a run waits for.
 fn inputs(run: &Run) -> Option<Value> {
     let inputs = run.required_inputs.iter().map(|input| {
-        let approval = match &input.kind {
-            Some(Kind::ToolApproval(call)) => Some(tool_call(call)),
-            None => None,
-        };
+        let approval = input
+            .kind
+            .as_ref()
+            .map(|Kind::ToolApproval(call)| tool_call(call));
         object([
             ("id", text(&input.id)),
             ("call_id", text(&input.call_id)),

@@ -15,6 +15,7 @@ pub(super) fn check(config: &Config, reading: &mut Reading) {
     }
     aliases(config, reading);
     private_networks(config, reading);
+    policy(config, reading);
     limits(config, reading);
 }
 
@@ -283,6 +284,18 @@ fn private_networks(config: &Config, reading: &mut Reading) {
     }
 }
 
+fn policy(config: &Config, reading: &mut Reading) {
+    for (index, rule) in config.policy.rules.iter().enumerate() {
+        if rule.action.is_none() {
+            let key = format!("policy.rules.{index}.action");
+            reading.report_at(
+                &key,
+                "is required: \"allow\", \"deny\" or \"require_approval\"",
+            );
+        }
+    }
+}
+
 fn limits(config: &Config, reading: &mut Reading) {
     let tools = &config.tools;
     if tools.heartbeat >= tools.dead_after {
@@ -339,6 +352,7 @@ fn limits(config: &Config, reading: &mut Reading) {
             runs.max_parallel_tool_calls == 0,
         ),
         ("runs.timeout", runs.timeout.is_zero()),
+        ("runs.input_timeout", runs.input_timeout.is_zero()),
         ("tools.timeout", tools.timeout.is_zero()),
         ("tools.heartbeat", tools.heartbeat.is_zero()),
         ("tools.max_attempts", tools.max_attempts == 0),

@@ -117,6 +117,18 @@ choice! {
 }
 
 choice! {
+    /// What is done with a tool call.
+    PolicyAction, "one of \"allow\", \"deny\", \"require_approval\"" {
+        /// It runs.
+        Allow = "allow",
+        /// It does not run.
+        Deny = "deny",
+        /// It waits for an approval.
+        RequireApproval = "require_approval",
+    }
+}
+
+choice! {
     /// How the log looks.
     LogFormat, "one of \"text\", \"json\"" {
         /// For people.

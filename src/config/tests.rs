@@ -113,7 +113,7 @@ fn every_bad_value_is_named_with_its_line() {
         (
             "[logs]",
             "runwire.toml:1: logs: unknown key; known here: server, auth, store, providers, models, \
-             media, completions, retry, runs, tools, log",
+             media, completions, retry, runs, tools, policy, log",
         ),
         (
             "[auth.principals.a]\nscopes = 'all'",
@@ -135,6 +135,10 @@ fn keys_that_do_not_fit_each_other_are_refused() {
             "[tools]\nheartbeat = '45s'",
             "runwire.toml:2: tools.heartbeat: is not shorter than tools.dead_after: every healthy host \
              would be taken for dead",
+        ),
+        (
+            "[[policy.rules]]\ntool = 'a'",
+            "runwire.toml:1: policy.rules.0.action: is required: \"allow\", \"deny\" or \"require_approval\"",
         ),
         (
             "[server]\nlisten = '0.0.0.0:50051'",

@@ -161,7 +161,7 @@ impl Listener for RunListener {
                 FromHost::Heartbeat
             }
             Some(Message::Answer(answer)) => {
-                self.answer(input::answer(answer, &At::root("answer"))?)
+                self.answer(input::answer(&answer, &At::root("answer"))?)
                     .await?;
                 FromHost::Heartbeat
             }

@@ -9,6 +9,7 @@
     reason = "all of this is tests, and so is what they share"
 )]
 
+mod approvals;
 mod architecture;
 mod attach;
 mod auth;

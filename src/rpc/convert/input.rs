@@ -27,7 +27,7 @@ pub(in crate::rpc) fn answers(wire: Vec<v1::InputAnswer>) -> Result<Vec<InputAns
     let mut seen = HashSet::with_capacity(wire.len());
     let mut answers = Vec::with_capacity(wire.len());
     for (index, wire) in wire.into_iter().enumerate() {
-        let answer = answer(wire, &at.index(index))?;
+        let answer = answer(&wire, &at.index(index))?;
         if !seen.insert(answer.input_id.clone()) {
             let at = at.index(index);
             return Err(at.field("input_id").invalid("is answered twice"));
@@ -38,7 +38,7 @@ pub(in crate::rpc) fn answers(wire: Vec<v1::InputAnswer>) -> Result<Vec<InputAns
 }
 
 /// One answer.
-pub(in crate::rpc) fn answer(wire: v1::InputAnswer, at: &At<'_>) -> Result<InputAnswer, Fault> {
+pub(in crate::rpc) fn answer(wire: &v1::InputAnswer, at: &At<'_>) -> Result<InputAnswer, Fault> {
     use v1::input_answer::Action;
     let verdict = match wire.action() {
         Action::Unspecified => return Err(at.field("action").invalid("is required")),
