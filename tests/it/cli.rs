@@ -386,7 +386,14 @@ async fn wrong_usage_and_wrong_files_exit_with_64() {
     for (args, expected) in [
         (&["frobnicate"][..], "unrecognized subcommand"),
         (&["complete", "hello"], "--model"),
-        (&["runs", "list"], "name it with --server"),
+        (
+            &["run", "--detach", "examples/guide.toml"],
+            "name it with --server",
+        ),
+        (
+            &["runs", "list", "--server", "here:1", "--tenant", "acme"],
+            "cannot be used with",
+        ),
         (&["run", "nowhere.toml"], "cannot read nowhere.toml"),
         (&["serve", "--listen", "0.0.0.0:0"], "is not loopback"),
         (

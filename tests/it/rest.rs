@@ -68,6 +68,16 @@ fn object(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// The id of a run that has ended.
+async fn finished(server: &Served) -> String {
+    let run = client(server)
+        .create_run(spec("script:echo", vec![]))
+        .await
+        .unwrap();
+    client(server).wait_for_run(&run.id).await.unwrap();
+    run.id
+}
+
 /// A run in the middle of a call to a tool that has accepted it, and whose host never answers.
 async fn stuck(server: &Served, tasks: &TaskTracker, name: &str, idempotent: bool) -> v1::Run {
     let (begin, mut begun) = mpsc::channel(1);
@@ -92,11 +102,7 @@ async fn stuck(server: &Served, tasks: &TaskTracker, name: &str, idempotent: boo
 async fn a_finished_run_is_shown_the_same_with_its_server_and_without_one() {
     let folder = folder();
     let server = serve(&folder).await;
-    let run = client(&server)
-        .create_run(spec("script:echo", vec![]))
-        .await;
-    let id = run.unwrap().id;
-    client(&server).wait_for_run(&id).await.unwrap();
+    let id = finished(&server).await;
     let commands: [&[&str]; 9] = [
         &["list"],
         &["list", "--json"],
@@ -234,11 +240,7 @@ async fn what_is_not_there_is_not_found_without_a_server_either() {
         assert!(!data(&folder).exists(), "{args:?}: none is made");
     }
     let server = serve(&folder).await;
-    let run = client(&server)
-        .create_run(spec("script:echo", vec![]))
-        .await;
-    let id = run.unwrap().id;
-    client(&server).wait_for_run(&id).await.unwrap();
+    let id = finished(&server).await;
     kill(server).await;
     for command in ["get", "watch", "cancel"] {
         let unknown = at_rest(&folder, &[command, "run_018f0000000070008000000000000000"]).await;
