@@ -7,7 +7,7 @@ mod ids;
 use std::sync::Arc;
 
 pub(crate) use self::{
-    content::{Content, MaybeText, media_of, said, text_of},
+    content::{Content, MaybeText, maybe_text, media_of, said, text_of},
     ids::{Form, Ids},
 };
 use crate::domain::{

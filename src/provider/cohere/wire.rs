@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::provider::{
-    conversation::{self, MaybeText},
+    conversation::{self, maybe_text},
     function,
     media::ImageUrl,
 };
@@ -118,19 +118,7 @@ pub(crate) enum Part<'a> {
     },
 }
 
-impl<'a> MaybeText<'a> for Part<'a> {
-    fn text(text: Cow<'a, str>) -> Self {
-        Self::Text { text }
-    }
-
-    fn into_text(self) -> Result<Cow<'a, str>, Self> {
-        if let Self::Text { text } = self {
-            Ok(text)
-        } else {
-            Err(self)
-        }
-    }
-}
+maybe_text!(Part);
 
 // === read ===
 

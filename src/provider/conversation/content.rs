@@ -32,6 +32,26 @@ pub(crate) trait MaybeText<'a>: Sized {
     fn into_text(self) -> Result<Cow<'a, str>, Self>;
 }
 
+/// What is so with every enum of parts that has a variant `Text { text }`.
+macro_rules! maybe_text {
+    ($part:ident) => {
+        impl<'a> $crate::provider::conversation::MaybeText<'a> for $part<'a> {
+            fn text(text: std::borrow::Cow<'a, str>) -> Self {
+                Self::Text { text }
+            }
+
+            fn into_text(self) -> Result<std::borrow::Cow<'a, str>, Self> {
+                if let Self::Text { text } = self {
+                    Ok(text)
+                } else {
+                    Err(self)
+                }
+            }
+        }
+    };
+}
+pub(crate) use maybe_text;
+
 impl<'a, P: MaybeText<'a>> Content<'a, P> {
     /// One text stands alone, as every vendor takes it; anything else is an array.
     pub(crate) fn of(mut parts: Vec<P>) -> Self {
