@@ -30,10 +30,9 @@ use http::{HeaderName, HeaderValue};
 use super::{
     auth::KeyHeader,
     endpoint::Adapter,
-    fault::{self, Words},
     fetching,
     framing::Framing,
-    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
+    protocol::{Assemble, Call, Encoded, Protocol, Turn, read_list},
     registry::Parts,
 };
 use crate::{
@@ -193,11 +192,6 @@ impl Protocol for Anthropic {
         Box::new(decode::Assembler::new(turn))
     }
 
-    fn reject(&self, turn: Turn, rejection: Rejection<'_>) -> Result<Completion, Fault> {
-        let words = Words::parse(rejection.body);
-        Err(fault::of_status(rejection.status, &turn.headers, &words))
-    }
-
     fn models_path(&self) -> Option<&'static str> {
         match self.surface {
             Surface::Direct => Some("/v1/models?limit=1000"),
@@ -210,8 +204,7 @@ impl Protocol for Anthropic {
     }
 
     fn decode_models(&self, provider: &str, body: &[u8]) -> Result<Vec<ModelInfo>, Fault> {
-        let list: wire::read::Models<'_> = serde_json::from_slice(body)
-            .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
+        let list: wire::read::Models<'_> = read_list(body)?;
         Ok(list.data.iter().map(|model| model.info(provider)).collect())
     }
 }

@@ -35,7 +35,7 @@ use super::{
     endpoint::Adapter,
     fault, fetching,
     framing::Framing,
-    protocol::{Assemble, Call, Encoded, Frame, Progress, Protocol, Rejection, Turn},
+    protocol::{Assemble, Call, Encoded, Frame, Progress, Protocol, Rejection, Turn, read_list},
     registry::Parts,
     token::{TokenCache, TokenSettings},
 };
@@ -243,8 +243,7 @@ impl Protocol for Bedrock {
     }
 
     fn decode_models(&self, provider: &str, body: &[u8]) -> Result<Vec<ModelInfo>, Fault> {
-        let list: List = serde_json::from_slice(body)
-            .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
+        let list: List = read_list(body)?;
         let named = |model: String| {
             ModelInfo::named(ModelRef {
                 provider: provider.to_owned(),

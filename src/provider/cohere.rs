@@ -22,7 +22,7 @@ use super::{
     auth::KeyHeader,
     endpoint::Adapter,
     fault::{self, Words},
-    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
+    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn, read_list},
     registry::Parts,
 };
 use crate::domain::{
@@ -97,8 +97,7 @@ impl Protocol for Cohere {
             #[serde(default)]
             features: Option<Vec<String>>,
         }
-        let list: List = serde_json::from_slice(body)
-            .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
+        let list: List = read_list(body)?;
         let can = |model: &Model, feature: &str| {
             let features = model.features.as_ref()?;
             Some(features.iter().any(|name| name == feature))

@@ -20,8 +20,8 @@ use http::HeaderName;
 use super::{
     auth::KeyHeader,
     endpoint::Adapter,
-    fault, fetching,
-    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
+    fetching,
+    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn, read_list},
     registry::Parts,
 };
 use crate::domain::{
@@ -142,8 +142,7 @@ impl Protocol for Gemini {
     }
 
     fn decode_models(&self, provider: &str, body: &[u8]) -> Result<Vec<ModelInfo>, Fault> {
-        let list: wire::Models<'_> = serde_json::from_slice(body)
-            .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
+        let list: wire::Models<'_> = read_list(body)?;
         let generates = |model: &&wire::Model<'_>| {
             let methods = &model.supported_generation_methods;
             methods.is_empty() || methods.iter().any(|method| method == "generateContent")

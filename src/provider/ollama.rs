@@ -23,8 +23,7 @@ use serde::Deserialize;
 use super::{
     auth::KeyHeader,
     endpoint::Adapter,
-    fault::{self, Words},
-    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
+    protocol::{Assemble, Call, Encoded, Protocol, Turn, read_list},
     registry::Parts,
 };
 use crate::domain::{
@@ -79,11 +78,6 @@ impl Protocol for Ollama {
         Box::new(decode::Assembler::new(turn))
     }
 
-    fn reject(&self, turn: Turn, rejection: Rejection<'_>) -> Result<Completion, Fault> {
-        let words = Words::parse(rejection.body);
-        Err(fault::of_status(rejection.status, &turn.headers, &words))
-    }
-
     fn models_path(&self) -> Option<&'static str> {
         Some("/api/tags")
     }
@@ -97,8 +91,7 @@ impl Protocol for Ollama {
         struct Model {
             name: String,
         }
-        let list: List = serde_json::from_slice(body)
-            .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
+        let list: List = read_list(body)?;
         let named = |model: Model| {
             ModelInfo::named(ModelRef {
                 provider: provider.to_owned(),

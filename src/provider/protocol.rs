@@ -8,8 +8,12 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Deserialize;
 
-use super::framing::Framing;
+use super::{
+    fault::{self, Words},
+    framing::Framing,
+};
 use crate::{
     domain::{
         completion::{Completion, Delta, Request},
@@ -109,6 +113,19 @@ impl fmt::Debug for Rejection<'_> {
     }
 }
 
+/// Reads a provider's list of models.
+///
+/// # Errors
+/// `PROVIDER_RESPONSE_INVALID` when it is none.
+pub(crate) fn read_list<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
+    serde_json::from_slice(body).map_err(|_error| not_a_list())
+}
+
+/// What is said of a list of models that is none.
+pub(crate) fn not_a_list() -> Fault {
+    fault::invalid_response("the provider's list of models is none")
+}
+
 /// How far a stream has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -164,7 +181,10 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// The fault that it means.
-    fn reject(&self, turn: Turn, rejection: Rejection<'_>) -> Result<Completion, Fault>;
+    fn reject(&self, turn: Turn, rejection: Rejection<'_>) -> Result<Completion, Fault> {
+        let words = Words::parse(rejection.body);
+        Err(fault::of_status(rejection.status, &turn.headers, &words))
+    }
 
     /// Where models are listed, below the base URL; `None` when the vendor cannot list.
     fn models_path(&self) -> Option<&'static str>;

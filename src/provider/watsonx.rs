@@ -22,7 +22,7 @@ use super::{
     http::Client,
     merge::merge,
     openai::{OpenAi, Quirks},
-    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn},
+    protocol::{Assemble, Call, Encoded, Protocol, Rejection, Turn, read_list},
     registry::Parts,
     token::{self, Token, TokenCache, TokenSettings, TokenSource},
 };
@@ -182,8 +182,7 @@ impl Protocol for Watsonx {
         struct Model {
             model_id: String,
         }
-        let list: List = serde_json::from_slice(body)
-            .map_err(|_error| fault::invalid_response("the provider's list of models is none"))?;
+        let list: List = read_list(body)?;
         let named = |model: Model| {
             ModelInfo::named(ModelRef {
                 provider: provider.to_owned(),

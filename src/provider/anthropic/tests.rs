@@ -17,7 +17,7 @@ use crate::{
     },
     provider::{
         Providers, golden,
-        protocol::Frame,
+        protocol::{Frame, Rejection},
         settings::{ProviderSettings, Settings},
         upstream::{Act, Upstream, response},
     },

@@ -14,7 +14,7 @@ use crate::{
         fault::Fault,
         model::{ModelInfo, ModelRef},
     },
-    provider::fault,
+    provider::protocol::{not_a_list, read_list},
 };
 
 /// Reads a list. What cannot be asked for completions, where the list says so, is left out.
@@ -22,8 +22,7 @@ use crate::{
 /// # Errors
 /// `PROVIDER_RESPONSE_INVALID` when it is no list.
 pub(super) fn decode(provider: &str, body: &[u8]) -> Result<Vec<ModelInfo>, Fault> {
-    let not_a_list = || fault::invalid_response("the provider's list of models is none");
-    let list: Value = serde_json::from_slice(body).map_err(|_error| not_a_list())?;
+    let list: Value = read_list(body)?;
     // Together has it bare.
     let models = list.get("data").unwrap_or(&list).as_array();
     let models = models.ok_or_else(not_a_list)?;
