@@ -7,6 +7,7 @@ use crate::domain::{
     completion::Request,
     message::{Content, Role},
     model::ToolChoice,
+    principal::matches_glob,
     tool::ToolSpec,
 };
 
@@ -60,7 +61,7 @@ impl<'a> Scene<'a> {
         self.request
             .tools
             .iter()
-            .filter(move |tool| may_call && fits(pattern, tool.name.as_str()))
+            .filter(move |tool| may_call && matches_glob(pattern, tool.name.as_str()))
     }
 
     /// The tool that must be called whatever the script says.
@@ -85,49 +86,4 @@ pub(super) fn choose<'a>(model: &'a Model, scene: &Scene<'_>) -> Option<&'a Turn
                 .as_ref()
                 .is_none_or(|tool| scene.tools(tool).next().is_some())
     })
-}
-
-/// Whether a text fits a pattern, in which every `*` stands for any text.
-fn fits(pattern: &str, text: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let Some(mut rest) = pieces.next().and_then(|head| text.strip_prefix(head)) else {
-        return false;
-    };
-    let mut pieces = pieces.peekable();
-    if pieces.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(piece) = pieces.next() {
-        if pieces.peek().is_none() {
-            return rest.ends_with(piece);
-        }
-        match rest.split_once(piece) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fits;
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        for (pattern, text, fit) in [
-            ("*", "", true),
-            ("*", "abc", true),
-            ("abc", "abc", true),
-            ("abc", "abcd", false),
-            ("*weather*", "get_weather_now", true),
-            ("*weather*", "get_time", false),
-            ("a*c", "abc", true),
-            ("a*c", "ab", false),
-            ("a*b*c", "a_c_b_c", true),
-            ("ab*b", "ab", false),
-        ] {
-            assert_eq!(fits(pattern, text), fit, "{pattern} {text}");
-        }
-    }
 }
