@@ -73,7 +73,8 @@ pub(super) fn place(text: &str) -> String {
     });
     if let Some(at) = behind {
         let mut name = Vec::new();
-        for word in words.iter().skip(at + 1).take_while(|word| is_name(word)) {
+        let rest = words.get(at + 1..).unwrap_or_default();
+        for word in rest.iter().take_while(|word| is_name(word)) {
             name.push(bare(word));
             if ends(word) {
                 break;

@@ -203,8 +203,12 @@ impl Shelf {
         let kept = self.kept(run_id)?;
         let log = kept.log.lock();
         let start = log.events.partition_point(|(_, e)| e.sequence <= after);
-        let rest = log.events.iter().skip(start).take(limit);
-        Ok(rest.map(|(_, event)| Arc::clone(event)).collect())
+        let rest = log.events.get(start..).unwrap_or_default();
+        Ok(rest
+            .iter()
+            .take(limit)
+            .map(|(_, event)| Arc::clone(event))
+            .collect())
     }
 
     pub(super) fn run(&self, run_id: RunId) -> Result<(Arc<Run>, Arc<RunSpec>), StoreError> {
