@@ -7,6 +7,7 @@ use super::{
     port::{Clock, NewRun},
 };
 use crate::domain::{
+    completion::Request,
     event::{CallState, Fact, RunMessage, ToolCallUpdate},
     fault::{Fault, Reason},
     id::{CallId, MessageId, RequestId, RunId},
@@ -83,6 +84,15 @@ pub(crate) fn run(number: u128, team: &str) -> Run {
         trace: None,
         parent: None,
         waiting: Waiting::default(),
+    }
+}
+
+/// A request that says hi, and nothing else.
+pub(crate) fn greeting() -> Request {
+    Request {
+        messages: vec![Arc::new(Message::text(Role::User, "hi"))],
+        tools: Arc::new([]),
+        options: Arc::default(),
     }
 }
 

@@ -4,17 +4,13 @@ use futures_util::{StreamExt, future::join_all};
 
 use super::*;
 use crate::{
-    domain::{
-        completion::{ModelEvent, Request},
-        fault::Reason,
-        message::{Message, Role},
-    },
+    domain::{completion::ModelEvent, fault::Reason},
     provider::{
         Providers, eventstream, golden,
         settings::{ProviderSettings, Settings},
         upstream::{Act, Upstream, response},
     },
-    run::port::Models,
+    run::{port::Models, sample::greeting},
 };
 
 #[test]
@@ -25,14 +21,6 @@ fn golden_cases_hold() {
             _ => Bedrock::new(name, Api::Converse),
         })
     });
-}
-
-fn request() -> Request {
-    Request {
-        messages: vec![Arc::new(Message::text(Role::User, "hi"))],
-        tools: Arc::new([]),
-        options: Arc::default(),
-    }
 }
 
 #[test]
@@ -66,7 +54,7 @@ fn a_models_name_is_encoded_once_whatever_it_holds() {
         let model = ModelRef::parse(&format!("aws:{model}")).unwrap();
         let call = Call {
             model: &model,
-            request: &request(),
+            request: &greeting(),
             answer,
         };
         let encoded = Bedrock::new("aws", api).encode(call).unwrap();
@@ -76,7 +64,7 @@ fn a_models_name_is_encoded_once_whatever_it_holds() {
     let dots = ModelRef::parse("aws:..").unwrap();
     let call = Call {
         model: &dots,
-        request: &request(),
+        request: &greeting(),
         answer: Answer::Whole,
     };
     let fault = Bedrock::new("aws", Api::Converse).encode(call).unwrap_err();
@@ -128,7 +116,7 @@ const KEYS: [(&str, &str); 2] = [
 
 async fn ask(providers: &Providers, answer: Answer) -> Result<Completion, Fault> {
     let model = providers.resolve("bedrock:amazon.nova-pro-v1:0").unwrap();
-    let mut stream = providers.call(&model, request(), answer);
+    let mut stream = providers.call(&model, greeting(), answer);
     let mut last = None;
     while let Some(event) = stream.next().await {
         if let ModelEvent::Finished(completion) = event? {
@@ -199,7 +187,7 @@ async fn a_key_of_bedrocks_own_goes_before_all_other_credentials() {
     });
     let providers = Providers::new(&settings).unwrap();
     let model = providers.resolve("aws:amazon.nova-pro-v1:0").unwrap();
-    let mut stream = providers.call(&model, request(), Answer::Whole);
+    let mut stream = providers.call(&model, greeting(), Answer::Whole);
     while let Some(event) = stream.next().await {
         event.unwrap();
     }

@@ -4,17 +4,16 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::{
-    domain::{
-        completion::{ModelEvent, Request},
-        message::{Message, Role},
-        secret::Secret,
-    },
+    domain::{completion::ModelEvent, secret::Secret},
     provider::{
         Providers, golden,
         settings::{ProviderSettings, Settings},
         upstream::{Act, Upstream, response},
     },
-    run::port::{Answer, Models},
+    run::{
+        port::{Answer, Models},
+        sample::greeting,
+    },
 };
 
 fn protocol(provider: &str) -> Box<dyn Protocol> {
@@ -23,14 +22,6 @@ fn protocol(provider: &str) -> Box<dyn Protocol> {
         place: Place::Developer,
         options: None,
     })
-}
-
-fn request() -> Request {
-    Request {
-        messages: vec![Arc::new(Message::text(Role::User, "hi"))],
-        tools: Arc::new([]),
-        options: Arc::default(),
-    }
 }
 
 #[test]
@@ -76,7 +67,7 @@ fn the_key_is_in_no_url() {
         let encoded = protocol(FAMILY)
             .encode(Call {
                 model: &ModelRef::parse("gemini:gemini-2.5-flash").unwrap(),
-                request: &request(),
+                request: &greeting(),
                 answer,
             })
             .unwrap();
@@ -127,7 +118,7 @@ async fn calls_without_ids_get_new_ones_in_every_turn() {
     let model = providers.resolve("gemini:gemini-2.5-flash").unwrap();
     let mut ids = HashSet::new();
     for _ in 0..2 {
-        let events = providers.call(&model, request(), Answer::Whole);
+        let events = providers.call(&model, greeting(), Answer::Whole);
         let events: Vec<_> = events.collect().await;
         let Some(Ok(ModelEvent::Finished(completion))) = events.last() else {
             panic!("no answer");

@@ -2,17 +2,16 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    domain::{
-        completion::Request,
-        message::{Message, Role},
-        model::ModelRef,
-    },
+    domain::model::ModelRef,
     provider::{
         Providers, golden,
         settings::Settings,
         upstream::{Act, Upstream, response},
     },
-    run::port::{Answer, Models},
+    run::{
+        port::{Answer, Models},
+        sample::greeting,
+    },
 };
 
 #[test]
@@ -31,14 +30,6 @@ fn a_region_has_its_host() {
 
 fn vertex() -> Vertex {
     Vertex::new("google", &ProviderSettings::default())
-}
-
-fn request() -> Request {
-    Request {
-        messages: vec![Arc::new(Message::text(Role::User, "hi"))],
-        tools: Arc::new([]),
-        options: Arc::default(),
-    }
 }
 
 #[test]
@@ -73,7 +64,7 @@ fn a_models_name_decides_on_the_publisher_and_its_protocol() {
         let model = ModelRef::parse(&format!("google:{model}")).unwrap();
         let call = Call {
             model: &model,
-            request: &request(),
+            request: &greeting(),
             answer,
         };
         let path = vertex().encode(call).unwrap().path;
@@ -99,7 +90,7 @@ fn settings(parameters: &[(&str, &str)], base_url: Option<&str>) -> Settings {
 async fn ask(providers: &Providers) -> Result<Completion, Fault> {
     use futures_util::StreamExt;
     let model = providers.resolve("google:gemini-2.5-pro").unwrap();
-    let mut stream = providers.call(&model, request(), Answer::Whole);
+    let mut stream = providers.call(&model, greeting(), Answer::Whole);
     let mut last = None;
     while let Some(event) = stream.next().await {
         if let crate::domain::completion::ModelEvent::Finished(completion) = event? {
