@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::Server;
+use crate::{harness::Server, recovery::spec};
 
 fn client_of(server: &Server) -> Client {
     Client::in_process(server.pipe())
@@ -56,19 +56,6 @@ fn cuttable(server: &Server, cut: Arc<std::sync::Mutex<CancellationToken>>) -> C
 fn cut_all(cut: &std::sync::Mutex<CancellationToken>) {
     let old = std::mem::take(&mut *cut.lock().unwrap());
     old.cancel();
-}
-
-fn spec(model: &str, tools: Vec<v1::ToolBinding>) -> v1::RunSpec {
-    v1::RunSpec {
-        agent: Some(v1::Agent {
-            name: "a".to_owned(),
-            model: model.to_owned(),
-            tools,
-            ..v1::Agent::default()
-        }),
-        input: vec![message::user("hi")],
-        ..v1::RunSpec::default()
-    }
 }
 
 fn ask(model: &str) -> CompletionParams {

@@ -134,8 +134,18 @@ impl Server {
 
 /// What the store has, as `runwire store export` writes it.
 async fn export(folder: &Path) -> String {
+    maintain(folder, "export").await
+}
+
+/// Checks the store.
+async fn check(folder: &Path) {
+    maintain(folder, "check").await;
+}
+
+/// What a command of `runwire store` says that goes well.
+async fn maintain(folder: &Path, verb: &str) -> String {
     let output = Command::new(PROGRAM)
-        .args(["store", "export", "--data-dir"])
+        .args(["store", verb, "--data-dir"])
         .arg(folder.join("data"))
         .env_clear()
         .output()
@@ -143,18 +153,6 @@ async fn export(folder: &Path) -> String {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Checks the store.
-async fn check(folder: &Path) {
-    let output = Command::new(PROGRAM)
-        .args(["store", "check", "--data-dir"])
-        .arg(folder.join("data"))
-        .env_clear()
-        .output()
-        .await
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
 }
 
 pub(crate) fn spec(model: &str, tools: Vec<v1::ToolBinding>) -> v1::RunSpec {
