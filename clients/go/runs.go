@@ -7,6 +7,7 @@ import (
 	"iter"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -285,25 +286,16 @@ func (c *Client) watchOnce(
 	if err != nil {
 		return err
 	}
-	if header, err := stream.Header(); err == nil && header != nil {
-		patience.heard()
-	}
-	for {
-		response, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		patience.heard()
+	return receive(stream, patience, func(response *runwirev1.WatchRunResponse) error {
 		for _, raw := range response.GetEvents() {
 			sequence := raw.GetSequence()
 			request.AfterSequence = &sequence
-			for event := range eventsOf(request.GetRunId(), raw) {
-				if !yield(event, nil) {
-					return errLoopLeft
-				}
+			if err := show(request.GetRunId(), raw, yield); err != nil {
+				return err
 			}
 		}
-	}
+		return nil
+	})
 }
 
 // WatchAll yields the events of all runs that match, on one stream; [Position.RunID] says whose they are. Runs that
@@ -343,6 +335,21 @@ func (c *Client) watchAllOnce(
 	if err != nil {
 		return err
 	}
+	return receive(stream, patience, func(response *runwirev1.WatchRunsResponse) error {
+		for _, raw := range response.GetEvents() {
+			if err := show(response.GetRootRunId(), raw, yield); err != nil {
+				return err
+			}
+		}
+		request.Cursor, request.IncludeFinished = response.GetCursor(), false
+		return nil
+	})
+}
+
+// receive takes all responses of a stream, until it ends or take says so. Whatever is heard restores patience.
+func receive[Response any](
+	stream grpc.ServerStreamingClient[Response], patience *patience, take func(*Response) error,
+) error {
 	if header, err := stream.Header(); err == nil && header != nil {
 		patience.heard()
 	}
@@ -352,15 +359,20 @@ func (c *Client) watchAllOnce(
 			return err
 		}
 		patience.heard()
-		for _, raw := range response.GetEvents() {
-			for event := range eventsOf(response.GetRootRunId(), raw) {
-				if !yield(event, nil) {
-					return errLoopLeft
-				}
-			}
+		if err := take(response); err != nil {
+			return err
 		}
-		request.Cursor, request.IncludeFinished = response.GetCursor(), false
 	}
+}
+
+// show yields what the client makes of an event.
+func show(rootRunID string, raw *runwirev1.RunEvent, yield func(Event, error) bool) error {
+	for event := range eventsOf(rootRunID, raw) {
+		if !yield(event, nil) {
+			return errLoopLeft
+		}
+	}
+	return nil
 }
 
 // Wait waits for the end of a run.
