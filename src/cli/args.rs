@@ -199,7 +199,8 @@ pub enum RunsCommand {
     List {
         #[command(flatten)]
         place: RunsPlace,
-        /// Only in this state: queued, running, cancelling, succeeded, failed, cancelled; may be given again
+        /// Only in this state: queued, running, input_required, cancelling, succeeded, failed, cancelled;
+        /// may be given again
         #[arg(long, value_name = "STATE", value_parser = state)]
         state: Vec<crate::pb::v1::run::State>,
         /// Only with this label; may be given again
@@ -266,12 +267,14 @@ fn state(name: &str) -> Result<crate::pb::v1::run::State, String> {
     match name {
         "queued" => Ok(State::Queued),
         "running" => Ok(State::Running),
+        "input_required" => Ok(State::InputRequired),
         "cancelling" => Ok(State::Cancelling),
         "succeeded" => Ok(State::Succeeded),
         "failed" => Ok(State::Failed),
         "cancelled" => Ok(State::Cancelled),
         _ => Err(
-            "is not one of queued, running, cancelling, succeeded, failed, cancelled".to_owned(),
+            "is not one of queued, running, input_required, cancelling, succeeded, failed, cancelled"
+                .to_owned(),
         ),
     }
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use runwire::{
-    client::Client,
-    pb::v1::{self, run::State},
+    client::{Client, Since},
+    pb::v1::{self, EventDetail, run::State, run_event::Event},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -226,6 +226,37 @@ async fn a_run_that_is_cancelled_without_a_server_stays_so_and_the_others_go_on(
     kill(server).await;
     let check = runwire_in(&folder, None, &["store", "check"]).await;
     assert!(succeeds(&check).starts_with("the store is good: 2 runs"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_for_people_is_found_and_cancelled_without_a_server() {
+    let folder = folder();
+    let server = serve(&folder).await;
+    let tasks = TaskTracker::new();
+    let pay = tool("pay", |_| async { "paid" });
+    let mut asks = spec("script:tools-1", vec![pay.hosted()]);
+    asks.policy = Some(v1::ToolPolicy {
+        default_action: v1::PolicyAction::RequireApproval.into(),
+        ..v1::ToolPolicy::default()
+    });
+    recovery::serve(&tasks, client(&server), pay);
+    let run = client(&server).create_run(asks).await.unwrap();
+    let mut watch = client(&server).watch_run(&run.id, Since::Sequence(0), EventDetail::Durable);
+    while let Some(event) = watch.next().await {
+        let updated = event.unwrap().event;
+        if matches!(updated, Some(Event::RunUpdated(run)) if run.state() == State::InputRequired) {
+            break;
+        }
+    }
+    kill(server).await;
+    let list = at_rest(&folder, &["list", "--state", "input_required", "--json"]).await;
+    assert_eq!(object(&list)["id"], run.id);
+    let cancelled = object(&at_rest(&folder, &["cancel", &run.id, "--json"]).await);
+    assert_eq!(cancelled["state"], "CANCELLED");
+    let server = serve(&folder).await;
+    let ended = client(&server).get_run(&run.id).await.unwrap();
+    assert_eq!(ended.state(), State::Cancelled);
+    assert!(ended.required_inputs.is_empty(), "nobody is asked any more");
 }
 
 #[tokio::test]

@@ -121,9 +121,10 @@ impl History {
 
     /// Somebody asks the run to stop before it goes on: fed [`Input::Resume`](super::Input::Resume), it
     /// ends at once. Only the first time counts, that of an earlier life included.
-    pub fn cancel(&mut self, reason: String) {
+    pub fn cancel(&mut self, now: Timestamp, reason: String) {
         if self.machine.run.state != RunState::Cancelling {
             self.machine.update_run(|run| {
+                run.wait_for(now, Vec::new(), false);
                 run.state = RunState::Cancelling;
                 run.cancel_reason = reason;
             });

@@ -204,7 +204,7 @@ impl Launch {
             Fate::GoesOn => None,
             Fate::Fails(fault) => Some(fault),
             Fate::IsCancelled(reason) => {
-                history.cancel(reason);
+                history.cancel(self.shared.ports.clock.now(), reason);
                 None
             }
         };

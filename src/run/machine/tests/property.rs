@@ -39,6 +39,8 @@ enum Happening {
     },
     /// The process ends, and another takes over.
     Crash,
+    /// The process ends, and another takes over to cancel the run.
+    CancelAtRest,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -53,7 +55,11 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 fn happening_or_crash() -> impl Strategy<Value = Happening> {
-    prop_oneof![8 => happening(), 1 => Just(Happening::Crash)]
+    prop_oneof![
+        32 => happening(),
+        4 => Just(Happening::Crash),
+        1 => Just(Happening::CancelAtRest),
+    ]
 }
 
 fn input(kind: u8, call: &str, attempt: u32) -> Input {
@@ -97,6 +103,14 @@ impl Observer {
         }
         if let (Input::Call { delivery, news }, Some(receipt)) = (input, step.receipt) {
             self.see_receipt(delivery, news, receipt);
+        }
+    }
+
+    /// The process ends, and so do its deliveries.
+    fn crash(&mut self) {
+        self.crashes += 1;
+        for (_, over) in self.deliveries.values_mut() {
+            *over = true;
         }
     }
 
@@ -242,11 +256,20 @@ fn live_through(happenings: &[Happening]) -> (Rig, Observer) {
             }
             Happening::Crash => {
                 let resume = rig.crash();
-                observer.crashes += 1;
-                for (_, over) in observer.deliveries.values_mut() {
-                    *over = true;
-                }
+                observer.crash();
                 observe(&mut rig, &mut observer, &resume);
+            }
+            Happening::CancelAtRest if rig.machine.is_over() => {}
+            Happening::CancelAtRest => {
+                let now = rig.now;
+                let resume = rig.crash_and(|history| history.cancel(now, String::new()));
+                observer.crash();
+                observe(&mut rig, &mut observer, &resume);
+                assert_eq!(rig.run().state, RunState::Cancelled);
+                assert!(
+                    rig.run().waiting.inputs.is_empty(),
+                    "nobody is asked any more"
+                );
             }
         }
     }

@@ -128,7 +128,8 @@ fn a_run_that_was_being_cancelled_is_cancelled() {
 
 /// The process ends, and another one takes the run over to cancel it.
 fn crash_and_cancel(rig: &mut Rig) -> Vec<String> {
-    let resume = rig.crash_and(|history| history.cancel("at rest".to_owned()));
+    let now = rig.now;
+    let resume = rig.crash_and(|history| history.cancel(now, "at rest".to_owned()));
     rig.feed(resume)
 }
 
