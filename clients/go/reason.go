@@ -61,4 +61,8 @@ const (
 	ReasonToolFailed                  Reason = "TOOL_FAILED"
 	ReasonResultTooLarge              Reason = "RESULT_TOO_LARGE"
 	ReasonVersionConflict             Reason = "VERSION_CONFLICT"
+	ReasonPolicyDenied                Reason = "POLICY_DENIED"
+	ReasonInputDeclined               Reason = "INPUT_DECLINED"
+	ReasonInputNotFound               Reason = "INPUT_NOT_FOUND"
+	ReasonInputAlreadyAnswered        Reason = "INPUT_ALREADY_ANSWERED"
 )

@@ -170,5 +170,17 @@ public final class Reason {
   /** Version conflict. */
   public static final String VERSION_CONFLICT = "VERSION_CONFLICT";
 
+  /** Policy denied. */
+  public static final String POLICY_DENIED = "POLICY_DENIED";
+
+  /** Input declined. */
+  public static final String INPUT_DECLINED = "INPUT_DECLINED";
+
+  /** Input not found. */
+  public static final String INPUT_NOT_FOUND = "INPUT_NOT_FOUND";
+
+  /** Input already answered. */
+  public static final String INPUT_ALREADY_ANSWERED = "INPUT_ALREADY_ANSWERED";
+
   private Reason() {}
 }
