@@ -84,7 +84,7 @@ async fn perform(command: Command, environment: Environment, local: Local) -> Re
         Command::Health(command) => Box::pin(health::health(command, environment)).await,
         Command::Config(command) => config::config(command, environment),
         Command::Token(command) => token::token(command),
-        Command::Store(command) => store::store(command, environment),
+        Command::Store(command) => store::store(command, &environment),
     }
 }
 

@@ -9,14 +9,15 @@ use super::{
     Stop,
     args::{StoreArgs, StoreCommand, StorePlace},
     output,
+    target::configuration,
 };
 use crate::{
     app::{ExportError, OpenError, check_store, export_store, vacuum_store},
-    config::{Config, Environment, Flag, Layers},
+    config::Environment,
 };
 
 /// Checks, shrinks or writes out a store.
-pub(super) fn store(args: StoreArgs, environment: Environment) -> Result<(), Stop> {
+pub(super) fn store(args: StoreArgs, environment: &Environment) -> Result<(), Stop> {
     match args.command {
         StoreCommand::Check(place) => check(&directory(place, environment)?),
         StoreCommand::Vacuum(place) => {
@@ -50,18 +51,8 @@ fn check(directory: &std::path::Path) -> Result<(), Stop> {
 }
 
 /// The data directory of the server that has this configuration.
-fn directory(place: StorePlace, environment: Environment) -> Result<PathBuf, Stop> {
-    let flag = |value| Flag {
-        flag: "--data-dir",
-        key: "store.data_dir",
-        value,
-    };
-    let layers = Layers {
-        file: place.config,
-        environment,
-        flags: place.data_dir.map(flag).into_iter().collect(),
-    };
-    let config = Config::load(&layers)?;
+fn directory(place: StorePlace, environment: &Environment) -> Result<PathBuf, Stop> {
+    let config = configuration(place.config, environment, place.data_dir)?;
     config
         .store
         .data_dir

@@ -57,12 +57,7 @@ impl Target {
                 _server: None,
             });
         }
-        let layers = Layers {
-            file: common.config.clone(),
-            environment: environment.clone(),
-            flags: Vec::new(),
-        };
-        let config = Config::load(&layers)?;
+        let config = configuration(common.config.clone(), &environment, None)?;
         let server = local(config, environment).await.map_err(Stop::Failed)?;
         Ok(Self {
             client: Client::in_process(server.io),
@@ -75,12 +70,7 @@ impl Target {
         if let Some(client) = remote(common, environment)? {
             return Ok(client);
         }
-        let layers = Layers {
-            file: common.config.clone(),
-            environment: environment.clone(),
-            flags: Vec::new(),
-        };
-        let server = Config::load(&layers)?.server;
+        let server = configuration(common.config.clone(), environment, None)?.server;
         let mut address = server.listen;
         if address.ip().is_unspecified() {
             // Whoever listens everywhere listens on the loopback, too.
@@ -99,10 +89,11 @@ impl Target {
         connect(common, environment, &format!("{scheme}://{address}"))
     }
 
-    /// The server that the arguments name; only where runs begin.
+    /// The server that the arguments name, for a run that outlives this process.
     pub(super) fn remote(common: &Common, environment: &Environment) -> Result<Client, Stop> {
         remote(common, environment)?.ok_or_else(|| {
-            let message = "runs are kept by a server: name it with --server or RUNWIRE_SERVER";
+            let message = "only a server goes on with a run that is left: name it with --server or \
+                           RUNWIRE_SERVER";
             Stop::Usage(message.to_owned())
         })
     }
@@ -127,17 +118,8 @@ impl Keeper {
         {
             return Ok(Self { client, rest: None });
         }
-        let flag = |value| Flag {
-            flag: "--data-dir",
-            key: "store.data_dir",
-            value,
-        };
-        let layers = Layers {
-            file: place.common.config.clone(),
-            environment: environment.clone(),
-            flags: place.data_dir.clone().map(flag).into_iter().collect(),
-        };
-        let config = Config::load(&layers)?;
+        let file = place.common.config.clone();
+        let config = configuration(file, environment, place.data_dir.clone())?;
         let rest = AtRest::open(&config, access, place.tenant.as_deref()).await?;
         Ok(Self {
             client: Client::in_process(rest.app.connect()),
@@ -200,6 +182,25 @@ fn connect(common: &Common, environment: &Environment, url: &str) -> Result<Clie
     }
     let client = connector.connect();
     client.map_err(|error| Stop::Usage(error.message))
+}
+
+/// The configuration of a server in this process, or of the one whose data directory this is.
+pub(super) fn configuration(
+    file: Option<PathBuf>,
+    environment: &Environment,
+    data_dir: Option<String>,
+) -> Result<Config, Stop> {
+    let flag = |value| Flag {
+        flag: "--data-dir",
+        key: "store.data_dir",
+        value,
+    };
+    let layers = Layers {
+        file,
+        environment: environment.clone(),
+        flags: data_dir.map(flag).into_iter().collect(),
+    };
+    Ok(Config::load(&layers)?)
 }
 
 /// A file as text.
