@@ -56,6 +56,8 @@ pub(super) struct Start {
 pub(super) enum End {
     /// The run has ended.
     Over,
+    /// Nothing happens until a person does something, and nobody looks.
+    Idle,
     /// The store does not take its facts: it is as its log says, and can go on from there.
     Suspended,
 }
@@ -112,7 +114,7 @@ impl Driver {
     /// included, ends this run and nothing else.
     pub(super) async fn drive(&mut self) -> End {
         match AssertUnwindSafe(self.run()).catch_unwind().await {
-            Ok(Ok(())) => End::Over,
+            Ok(Ok(end)) => end,
             Ok(Err(fault)) => self.give_up(&fault),
             Err(_panic) => Box::pin(self.crash()).await,
         }
@@ -128,17 +130,37 @@ impl Driver {
         self.log.head()
     }
 
-    async fn run(&mut self) -> Result<(), Fault> {
+    /// The run as it was last stored.
+    pub(super) fn run_now(&self) -> Arc<Run> {
+        self.log.run()
+    }
+
+    /// Whether nobody wants anything of the run, which waits for people: then whoever watches it from now on
+    /// does without its log.
+    pub(super) fn may_rest(&self) -> bool {
+        self.machine.is_idle() && self.intake.is_quiet() && self.log.rest()
+    }
+
+    async fn run(&mut self) -> Result<End, Fault> {
         loop {
             while let Some(inputs) = self.intake.take() {
                 self.settle(inputs).await?;
             }
             if self.machine.is_over() {
-                return Ok(());
+                return Ok(End::Over);
             }
             let due = self.machine.deadline();
             let clock = &*self.shared.ports.clock;
-            if self.intake.gather(clock, &self.log, due).await {
+            let gathered = self.intake.gather(clock, &self.log, due);
+            let changed = if self.machine.is_idle() {
+                match timeout(self.shared.settings.park_after, gathered).await {
+                    Ok(changed) => changed,
+                    Err(_elapsed) => return Ok(End::Idle),
+                }
+            } else {
+                gathered.await
+            };
+            if changed {
                 self.offer();
             }
         }
@@ -317,7 +339,7 @@ impl Driver {
         let run = self.log.run();
         self.shared.ports.tools.forget_run(run.id);
         match end {
-            End::Suspended => return,
+            End::Suspended | End::Idle => return,
             End::Over => info!(
                 run.id = %run.id,
                 run.state = ?run.state,

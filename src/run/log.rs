@@ -55,6 +55,8 @@ struct Inner {
     ears: Vec<Weak<Ear>>,
     /// Why nothing more will be written.
     lost: Option<Fault>,
+    /// The run is parked: nothing more comes from this log, and readers go to the store.
+    at_rest: bool,
 }
 
 impl Log {
@@ -100,6 +102,7 @@ impl Log {
                 full_watches: 0,
                 ears: Vec::new(),
                 lost: None,
+                at_rest: false,
             }),
             changed: Notify::new(),
         });
@@ -166,6 +169,18 @@ impl Log {
     /// The subagents' runs that live, as they were last committed, callers first.
     pub fn children(&self) -> Vec<Arc<Run>> {
         self.inner.lock().book.children()
+    }
+
+    /// Puts the log to rest, unless somebody watches the run. Says whether it is.
+    pub(in crate::run) fn rest(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.at_rest = inner.watches == 0;
+        inner.at_rest
+    }
+
+    /// Whether nothing more comes from here, though the run goes on some day.
+    pub(in crate::run) fn is_at_rest(&self) -> bool {
+        self.inner.lock().at_rest
     }
 
     /// The run as it was last committed.

@@ -170,6 +170,11 @@ impl Machine {
         self.world.time_left(now)
     }
 
+    /// Whether nothing is under way until a person answers, or does not in time.
+    pub fn is_idle(&self) -> bool {
+        self.run.state == RunState::InputRequired && self.run.waiting.is_idle
+    }
+
     /// Whether the run has ended, or will have once the facts of the last step are stored.
     pub const fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)

@@ -3,6 +3,7 @@
 
 mod answering;
 mod creation;
+mod parking;
 mod rest;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 
 use creation::{Created, Fate, Launch, digest, first_state, may_use_tools};
 use futures_util::future::join_all;
+use parking::{Lot, may_rest};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -62,6 +64,8 @@ struct Live {
     started: Notify,
     /// Runs live or being created.
     count: AtomicUsize,
+    /// Runs that wait for people, and are not live.
+    parked: Lot,
 }
 
 struct Entry {
@@ -75,6 +79,8 @@ struct Entry {
 struct Place {
     live: Arc<Live>,
     run_id: RunId,
+    /// The entry is gone already, and one that is there is another's.
+    is_parked: bool,
 }
 
 impl Runs {
@@ -85,7 +91,11 @@ impl Runs {
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) -> Arc<Self> {
-        Arc::new(Self::build(ports, settings, tracker, shutdown))
+        let runs = Arc::new(Self::build(ports, settings, tracker, shutdown));
+        let ends = (runs.draining.clone(), runs.shutdown.clone());
+        let attended = Self::attend(Arc::downgrade(&runs), Arc::clone(&runs.live), ends);
+        runs.tracker.spawn(attended);
+        runs
     }
 
     fn build(
@@ -209,11 +219,17 @@ impl Runs {
             run_id,
             claims,
         } = claimed;
+        if let Ok((run, _spec)) = self.shared.ports.store.run(&tenant, run_id).await
+            && may_rest(&run)
+        {
+            return self.live.park(&run);
+        }
         // What was accepted is not refused now, however much there is.
         self.live.count.fetch_add(1, Ordering::Relaxed);
         let launch = self.launch(Place {
             live: Arc::clone(&self.live),
             run_id,
+            is_parked: false,
         });
         let fate = if claims > self.shared.settings.max_claims {
             let why = "the server has ended again and again when it took this run over";
@@ -299,6 +315,7 @@ impl Runs {
         if self.is_at_rest {
             return Box::pin(self.cancel_at_rest(tenant, run_id, reason)).await;
         }
+        self.wake(tenant, run_id).await?;
         let mut lost = true;
         if let Some(inbox) = self.of_live(tenant, run_id, |entry| entry.inbox.clone()) {
             let (slip, stored) = oneshot::channel();
@@ -398,6 +415,7 @@ impl Runs {
         from: From,
         detail: Detail,
     ) -> Result<Watch, Fault> {
+        self.wake(tenant, run_id).await?;
         self.watches.watch(tenant, run_id, from, detail).await
     }
 
@@ -447,6 +465,7 @@ impl Runs {
         Ok(Place {
             live: Arc::clone(&self.live),
             run_id,
+            is_parked: false,
         })
     }
 }
@@ -461,9 +480,11 @@ impl fmt::Debug for Runs {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let entry = self.live.runs.lock().remove(&self.run_id);
-        // After the lock: it may be the last to know the log.
-        drop(entry);
+        if !self.is_parked {
+            let entry = self.live.runs.lock().remove(&self.run_id);
+            // After the lock: it may be the last to know the log.
+            drop(entry);
+        }
         self.live.count.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub default_limits: Limits,
     /// The operator's policy, which comes before that of any run.
     pub policy: Arc<ToolPolicy>,
+    /// How long a run that waits for people alone stays in memory, for a quick answer.
+    pub park_after: Duration,
     /// How long an answer is waited for before the input is declined by itself.
     pub input_timeout: Duration,
     /// Time for one tool execution, from acceptance.
@@ -82,6 +84,7 @@ impl Default for Settings {
                 timeout: Duration::from_secs(60 * 60),
             },
             policy: Arc::default(),
+            park_after: Duration::from_secs(1),
             input_timeout: Duration::from_secs(7 * 24 * 60 * 60),
             tool_timeout: Duration::from_secs(5 * 60),
             accept_timeout: Duration::from_secs(60),

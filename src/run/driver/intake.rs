@@ -274,6 +274,14 @@ impl Intake {
         }
     }
 
+    /// Whether nothing has come, and nobody but the run itself and its registry could send anything now.
+    pub(super) fn is_quiet(&self) -> bool {
+        const OWN: usize = 2;
+        self.gathered.is_empty()
+            && self.mailbox.is_empty()
+            && self.mailbox.sender_strong_count() <= OWN
+    }
+
     /// Takes no more, and hands out what is left in the mailbox.
     pub(super) fn close(&mut self) -> Vec<Gathered> {
         self.drop_model();

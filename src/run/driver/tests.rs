@@ -1,6 +1,7 @@
 //! Runs in a world of fakes under a paused clock: what the driver and the registry promise.
 
 mod fakes;
+mod parking;
 mod recovery;
 
 use std::{

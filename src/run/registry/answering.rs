@@ -45,6 +45,7 @@ impl Runs {
         mut answers: Vec<InputAnswer>,
     ) -> Result<Arc<Run>, Fault> {
         for _ in 0..TRIES {
+            self.wake(&principal.tenant, run_id).await?;
             if self.hand_over(principal, run_id, &answers).await? {
                 return self.get(&principal.tenant, run_id).await;
             }

@@ -95,14 +95,24 @@ impl Launch {
 
     /// Drives the run to its end. When its store fails, what it waits for is waited for in vain: it is set
     /// aside, and goes on from its log when the store works again.
-    async fn drive(self, mut driver: Driver, tenant: &Tenant) {
+    async fn drive(mut self, mut driver: Driver, tenant: &Tenant) {
         let mut failures = 0;
         loop {
             let head = driver.head();
             let end = driver.drive().await;
-            if end == End::Over {
-                drop(self.place);
-                return driver.close(end);
+            match end {
+                End::Over => {
+                    drop(self.place);
+                    return driver.close(end);
+                }
+                End::Idle => match self.park(driver) {
+                    Some(wanted) => {
+                        driver = wanted;
+                        continue;
+                    }
+                    None => return,
+                },
+                End::Suspended => {}
             }
             // What came forward meanwhile is not in the same trouble still.
             if driver.head() > head {

@@ -56,6 +56,7 @@ impl Runs {
         let launch = self.launch(Place {
             live: Arc::clone(&self.live),
             run_id,
+            is_parked: false,
         });
         let driver = launch.load(tenant, Fate::IsCancelled(reason)).await?;
         if driver.is_some() {

@@ -39,7 +39,8 @@ pub(in crate::run) struct Ear {
 
 impl Live {
     pub(in crate::run) fn log(&self, run_id: RunId) -> Option<Arc<Log>> {
-        self.roll.lock().logs.get(&run_id).and_then(Weak::upgrade)
+        let log = self.roll.lock().logs.get(&run_id).and_then(Weak::upgrade);
+        log.filter(|log| !log.is_at_rest())
     }
 
     /// A run goes live.

@@ -85,7 +85,10 @@ impl Watch {
     fn attach(&mut self) {
         if self.log.is_none() {
             let log = self.source.live.log(self.run_id);
-            self.log = log.map(|log| Interest::new(log, self.detail));
+            // One that was put to rest before it knew of this interest says nothing any more.
+            self.log = log
+                .map(|log| Interest::new(log, self.detail))
+                .filter(|interest| !interest.log.is_at_rest());
         }
     }
 
