@@ -178,7 +178,9 @@ async fn many_who_want_a_parked_run_at_once_wake_it_once() {
     assert_eq!(well.count(), 5, "the first answer, and those like it");
     for outcome in outcomes {
         assert_eq!(
-            outcome.err().map_or(Reason::InputAlreadyAnswered, |f| f.reason),
+            outcome
+                .err()
+                .map_or(Reason::InputAlreadyAnswered, |f| f.reason),
             Reason::InputAlreadyAnswered
         );
     }

@@ -21,7 +21,7 @@ use crate::{
 
 impl World {
     /// The process ends in the middle of everything, and another one begins on what is stored.
-    async fn crash(self) -> Self {
+    pub(super) async fn crash(self) -> Self {
         self.shutdown.cancel();
         self.tracker.close();
         self.tracker.wait().await;
