@@ -229,7 +229,7 @@ const (
 	ErrorReason_ERROR_REASON_ARGUMENTS_INVALID ErrorReason = 47
 	// No host accepted the call within its accept_timeout. As a run's error: nobody registered a hosted tool of the
 	// agent within that time.
-	// Metadata: tool, accept_timeout_ms.
+	// Metadata: tool, server, accept_timeout_ms.
 	// Example: {"reason": "NO_HOST", "domain": "runwire.dev",
 	//
 	//	"metadata": {"tool": "get_weather"}}

@@ -245,7 +245,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_NO_HOST: _ErrorReason.ValueType  # 48
     """No host accepted the call within its accept_timeout. As a run's error: nobody registered a hosted tool of the
     agent within that time.
-    Metadata: tool, accept_timeout_ms.
+    Metadata: tool, server, accept_timeout_ms.
     Example: {"reason": "NO_HOST", "domain": "runwire.dev",
       "metadata": {"tool": "get_weather"}}
     """
@@ -530,7 +530,7 @@ ERROR_REASON_ARGUMENTS_INVALID: ErrorReason.ValueType  # 47
 ERROR_REASON_NO_HOST: ErrorReason.ValueType  # 48
 """No host accepted the call within its accept_timeout. As a run's error: nobody registered a hosted tool of the
 agent within that time.
-Metadata: tool, accept_timeout_ms.
+Metadata: tool, server, accept_timeout_ms.
 Example: {"reason": "NO_HOST", "domain": "runwire.dev",
   "metadata": {"tool": "get_weather"}}
 """

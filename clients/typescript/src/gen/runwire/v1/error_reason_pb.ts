@@ -438,7 +438,7 @@ export enum ErrorReason {
   /**
    * No host accepted the call within its accept_timeout. As a run's error: nobody registered a hosted tool of the
    * agent within that time.
-   * Metadata: tool, accept_timeout_ms.
+   * Metadata: tool, server, accept_timeout_ms.
    * Example: {"reason": "NO_HOST", "domain": "runwire.dev",
    *   "metadata": {"tool": "get_weather"}}
    *
