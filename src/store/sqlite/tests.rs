@@ -1,6 +1,10 @@
 //! What this store promises beside [what all promise](crate::store::conformance).
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::future::join_all;
 use tempfile::TempDir;
@@ -157,6 +161,24 @@ async fn a_store_is_read_while_a_server_writes_to_it_and_nothing_is_written_by_t
     assert!(!is_open(&data).unwrap());
     assert_eq!(sequences(&reader, 1).await, [1, 2]);
     let _next = open(&folder).expect("a reader is in nobody's way");
+}
+
+#[test]
+fn whoever_looks_at_a_directory_keeps_no_server_out_of_it() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    drop(open(&folder).unwrap());
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                is_open(&data).unwrap();
+            }
+        });
+        let opened: Vec<bool> = (0..20).map(|_| open(&folder).is_ok()).collect();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(opened, [true; 20]);
+    });
 }
 
 #[tokio::test]
