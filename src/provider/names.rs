@@ -73,21 +73,10 @@ fn numbered(plain: &str, number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        json::JsonText,
-        tool::{Annotations, ToolName},
-    };
+    use crate::run::sample;
 
     fn tools(names: &[&str]) -> Vec<Arc<ToolSpec>> {
-        let tool = |name: &&str| ToolSpec {
-            name: ToolName::parse(name).unwrap(),
-            description: String::new(),
-            input_schema: JsonText::parse_object("{}").unwrap(),
-            output_schema: None,
-            version: String::new(),
-            annotations: Annotations::default(),
-            cache_breakpoint: false,
-        };
+        let tool = |name: &&str| sample::tool(name, "{}");
         names.iter().map(tool).map(Arc::new).collect()
     }
 

@@ -11,12 +11,14 @@ use crate::domain::{
     event::{CallState, Fact, RunMessage, ToolCallUpdate},
     fault::{Fault, Reason},
     id::{CallId, MessageId, RequestId, RunId},
+    json::JsonText,
     message::{Content, Message, Part, Role, ToolCall},
     model::{ModelRef, Options, Usage},
     policy::Policies,
     principal::Tenant,
     run::{Agent, Limits, Run, RunSpec, RunState, Waiting},
     time::Timestamp,
+    tool::{Annotations, ToolName, ToolSpec},
 };
 
 /// A clock that stands still until it is moved.
@@ -84,6 +86,19 @@ pub(crate) fn run(number: u128, team: &str) -> Run {
         trace: None,
         parent: None,
         waiting: Waiting::default(),
+    }
+}
+
+/// A tool with a schema, and nothing else to it.
+pub(crate) fn tool(name: &str, schema: &str) -> ToolSpec {
+    ToolSpec {
+        name: ToolName::parse(name).unwrap(),
+        description: String::new(),
+        input_schema: JsonText::parse_object(schema).unwrap(),
+        output_schema: None,
+        version: String::new(),
+        annotations: Annotations::default(),
+        cache_breakpoint: false,
     }
 }
 

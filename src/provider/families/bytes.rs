@@ -12,10 +12,10 @@ use crate::{
         json::JsonText,
         message::{Message, Role},
         model::Options,
-        tool::{Annotations, ToolName, ToolSpec},
+        tool::ToolSpec,
     },
     provider::protocol::Call,
-    run::port::Answer,
+    run::{port::Answer, sample},
 };
 
 /// Tools in this order, each with a schema whose keys stand in the order of `keys`.
@@ -29,13 +29,8 @@ fn tools(order: &[usize], keys: &[usize]) -> Vec<Arc<ToolSpec>> {
         properties.join(", ")
     );
     let tool = |number: &usize| ToolSpec {
-        name: ToolName::parse(&format!("tool_{number}")).unwrap(),
         description: format!("Does {number}."),
-        input_schema: JsonText::parse_object(&schema).unwrap(),
-        output_schema: None,
-        version: String::new(),
-        annotations: Annotations::default(),
-        cache_breakpoint: false,
+        ..sample::tool(&format!("tool_{number}"), &schema)
     };
     order.iter().map(tool).map(Arc::new).collect()
 }

@@ -11,13 +11,12 @@ use crate::{
     domain::{
         completion::Request,
         id::CallId,
-        json::JsonText,
         message::{Content, Message, Part, Role, ToolCall, ToolResult},
         model::Options,
-        tool::{Annotations, ToolName, ToolSpec},
+        tool::ToolSpec,
     },
     provider::protocol::Call,
-    run::port::Answer,
+    run::{port::Answer, sample},
 };
 
 /// Stands for whatever a model has thought and shown.
@@ -272,15 +271,7 @@ fn continued(said: Message, tools: &Arc<[Arc<ToolSpec>]>) -> Request {
 }
 
 fn tool() -> ToolSpec {
-    ToolSpec {
-        name: ToolName::parse("some_tool").unwrap(),
-        description: String::new(),
-        input_schema: JsonText::parse_object(r#"{"type":"object","properties":{}}"#).unwrap(),
-        output_schema: None,
-        version: String::new(),
-        annotations: Annotations::default(),
-        cache_breakpoint: false,
-    }
+    sample::tool("some_tool", r#"{"type":"object","properties":{}}"#)
 }
 
 fn body(family: &Family, request: &Request) -> Result<String, String> {

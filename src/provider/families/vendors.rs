@@ -15,7 +15,7 @@ use crate::{
         message::{Content, Message, Role},
         model::{FinishReason, ModelRef},
         secret::Secret,
-        tool::{Annotations, ToolName, ToolSpec},
+        tool::ToolSpec,
     },
     provider::{
         Providers,
@@ -24,7 +24,10 @@ use crate::{
         upstream::{Act, END, Upstream, chunk, response, stream_head},
         vendor::{self, Key, Vendor},
     },
-    run::port::{Answer, Models},
+    run::{
+        port::{Answer, Models},
+        sample,
+    },
 };
 
 /// Those whose answers have the shape of OpenAI's chat completions.
@@ -37,14 +40,8 @@ fn speak_like_openai() -> impl Iterator<Item = &'static Family> {
 
 fn request() -> Request {
     let tool = ToolSpec {
-        name: ToolName::parse("look").unwrap(),
         description: "Looks around.".to_owned(),
-        input_schema: JsonText::parse_object(r#"{"type":"object","properties":{"at":{}}}"#)
-            .unwrap(),
-        output_schema: None,
-        version: String::new(),
-        annotations: Annotations::default(),
-        cache_breakpoint: false,
+        ..sample::tool("look", r#"{"type":"object","properties":{"at":{}}}"#)
     };
     Request {
         messages: vec![

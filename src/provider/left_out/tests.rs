@@ -2,30 +2,18 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::{
-    domain::{
-        completion::ModelEvent,
-        model::ReasoningEffort,
-        tool::{Annotations, ToolName},
-    },
+    domain::{completion::ModelEvent, model::ReasoningEffort},
     provider::{
         Providers, families,
         settings::{ProviderSettings, Settings},
         upstream::{Upstream, response},
     },
-    run::port::Models,
+    run::{port::Models, sample},
 };
 
 /// A request that sets everything.
 fn demanding() -> Request {
-    let tool = ToolSpec {
-        name: ToolName::parse("look").unwrap(),
-        description: String::new(),
-        input_schema: JsonText::parse_object(r#"{"type":"object","properties":{}}"#).unwrap(),
-        output_schema: None,
-        version: String::new(),
-        annotations: Annotations::default(),
-        cache_breakpoint: false,
-    };
+    let tool = sample::tool("look", r#"{"type":"object","properties":{}}"#);
     let options = Options {
         max_output_tokens: Some(100),
         temperature: Some(0.5),

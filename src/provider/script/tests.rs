@@ -10,10 +10,10 @@ use crate::{
         json::JsonText,
         message::{Content, Message, Part, Role, ToolResult},
         model::{FinishReason, Options, ToolChoice},
-        tool::{Annotations, ToolName, ToolSpec},
+        tool::{ToolName, ToolSpec},
     },
     provider::{Providers, settings::Settings},
-    run::port::Models,
+    run::{port::Models, sample},
 };
 
 fn providers(script: Option<&str>) -> Providers {
@@ -25,15 +25,7 @@ fn providers(script: Option<&str>) -> Providers {
 fn tool(name: &str) -> Arc<ToolSpec> {
     let schema =
         json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
-    Arc::new(ToolSpec {
-        name: ToolName::parse(name).unwrap(),
-        description: String::new(),
-        input_schema: JsonText::parse_object(&schema.to_string()).unwrap(),
-        output_schema: None,
-        version: String::new(),
-        annotations: Annotations::default(),
-        cache_breakpoint: false,
-    })
+    Arc::new(sample::tool(name, &schema.to_string()))
 }
 
 fn ask(text: &str, tools: &[&str]) -> Request {

@@ -18,9 +18,9 @@ use crate::{
         id::{CallId, HostId, RunId},
         json::JsonText,
         principal::{Principal, Tenant},
-        tool::{Affinity, Annotations, ToolName, ToolSpec},
+        tool::{Affinity, ToolName, ToolSpec},
     },
-    run::port::CallNews,
+    run::{port::CallNews, sample},
     toolhost::{Attachment, Hello, Settings},
 };
 
@@ -152,13 +152,9 @@ fn tool(name: &str) -> Arc<ToolSpec> {
     let (name, description) = name.split_once('#').unwrap_or((name, ""));
     let (name, version) = name.split_once('@').unwrap_or((name, "1"));
     Arc::new(ToolSpec {
-        name: ToolName::parse(name).unwrap(),
         description: description.to_owned(),
-        input_schema: JsonText::parse("{}").unwrap(),
-        output_schema: None,
         version: version.to_owned(),
-        annotations: Annotations::default(),
-        cache_breakpoint: false,
+        ..sample::tool(name, "{}")
     })
 }
 

@@ -43,24 +43,11 @@ impl<'a> Names<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        json::JsonText,
-        tool::{Annotations, ToolName},
-    };
+    use crate::run::sample;
 
     #[test]
     fn names_begin_as_they_must_and_come_back() {
-        let tool = |name: &str| {
-            Arc::new(ToolSpec {
-                name: ToolName::parse(name).unwrap(),
-                description: String::new(),
-                input_schema: JsonText::parse_object("{}").unwrap(),
-                output_schema: None,
-                version: String::new(),
-                annotations: Annotations::default(),
-                cache_breakpoint: false,
-            })
-        };
+        let tool = |name: &str| Arc::new(sample::tool(name, "{}"));
         let tools = [tool("files.read"), tool("2fa"), tool("-x"), tool("plain")];
         let names = Names::new(&tools);
         let wire = ["files_read", "_2fa", "_-x", "plain"];
