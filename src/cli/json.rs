@@ -126,14 +126,22 @@ pub(super) fn run(run: &Run) -> Value {
 /// What a run waits for.
 fn inputs(run: &Run) -> Option<Value> {
     let inputs = run.required_inputs.iter().map(|input| {
-        let approval = input
-            .kind
-            .as_ref()
-            .map(|Kind::ToolApproval(call)| tool_call(call));
+        let (approval, question) = match &input.kind {
+            Some(Kind::ToolApproval(call)) => (Some(tool_call(call)), None),
+            Some(Kind::Question(asked)) => (
+                None,
+                Some(object([
+                    ("message", text(&asked.message)),
+                    ("schema_json", text(&asked.schema_json)),
+                ])),
+            ),
+            None => (None, None),
+        };
         object([
             ("id", text(&input.id)),
             ("call_id", text(&input.call_id)),
             ("tool_approval", approval),
+            ("question", question),
             ("reason", text(&input.reason)),
             (
                 "expire_time",

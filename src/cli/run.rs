@@ -190,6 +190,7 @@ impl RunPrinter {
                 output::note(format_args!("tool {} failed: {error}", call.name));
             }
             State::Cancelled => output::note(format_args!("tool {} was cancelled", call.name)),
+            State::InputRequired => output::note(format_args!("tool {} has a question", call.name)),
             State::Unspecified | State::Running | State::Succeeded => {}
         }
         Ok(())

@@ -78,7 +78,8 @@ impl Engine {
             Command::Assignment(assignment) => self.assigned(Box::new(assignment)),
             Command::Cancellation(cancellation) => self.cancelled(cancellation),
             Command::Receipt(receipt) => self.receipted(&receipt),
-            Command::GoAway(_) | Command::Heartbeat(_) => Vec::new(),
+            // Its tools ask nothing.
+            Command::Answer(_) | Command::GoAway(_) | Command::Heartbeat(_) => Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
     event::Progress,
     fault::Fault,
     id::{CallId, HostId, RunId},
+    input::{InputAnswer, Question},
     json::JsonText,
     message::ToolResult,
     tool::{Affinity, ToolSpec},
@@ -97,6 +98,8 @@ pub enum Report {
     Failed(Fault),
     /// Stopped because it was cancelled.
     Stopped,
+    /// Asks a person something, and waits for the answer.
+    Question(Arc<Question>),
 }
 
 /// What became of a report.
@@ -150,6 +153,15 @@ pub enum Command {
         delivery: Delivery,
         /// What became of it.
         disposition: Disposition,
+    },
+    /// What was answered to a question of a delivery.
+    Answer {
+        /// Whose question.
+        delivery: Delivery,
+        /// Which.
+        number: u32,
+        /// The answer.
+        answer: Arc<InputAnswer>,
     },
     /// The stream will end: open another, finish here.
     GoAway {

@@ -141,6 +141,8 @@ pub enum CallState {
     Pending,
     /// A host has accepted it.
     Running,
+    /// It has asked a question; its clock stands still.
+    InputRequired,
     /// Done; the tool may still have reported an error.
     Succeeded,
     /// Could not be done.

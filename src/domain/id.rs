@@ -195,15 +195,16 @@ text_id!(
 );
 
 impl InputId {
-    /// The id of what a call waits for, by the number of the question that it asks; 0 is its approval.
-    /// Whoever knows the call knows the id, in whatever process.
-    pub fn of_call(call_id: &CallId, number: u32) -> Self {
+    /// The id of a call's approval. Whoever knows the call knows the id, in whatever process.
+    pub fn of_call(call_id: &CallId) -> Self {
         let call = call_id.as_str();
         let call = call.strip_prefix("call_").unwrap_or(call);
-        Self(match number {
-            0 => format!("in_{call}").into(),
-            number => format!("in_{call}_{number}").into(),
-        })
+        Self(format!("in_{call}").into())
+    }
+
+    /// The id of a question that a delivery of a call asks, by its number.
+    pub fn of_question(call_id: &CallId, attempt: u32, number: u32) -> Self {
+        Self(format!("{}_{attempt}_{number}", Self::of_call(call_id)).into())
     }
 }
 

@@ -31,6 +31,26 @@ pub struct RequiredInput {
 pub enum Ask {
     /// May this call run, with exactly these arguments?
     Approval(Arc<ToolCall>),
+    /// What a tool wants to know.
+    Question(Arc<Question>),
+}
+
+/// Asks a person something.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Which question of its delivery, from 1.
+    pub number: u32,
+    /// For the person.
+    pub message: String,
+    /// JSON Schema of the answer.
+    pub schema: Option<JsonText>,
+}
+
+impl fmt::Debug for Question {
+    /// The length only: what a tool asks may hold what nobody else shall read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Question {}({} bytes)", self.number, self.message.len())
+    }
 }
 
 /// What an answer does.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::{
-    convert::{At, call, input, run as encode_run},
+    convert::{At, Intake, call, input, run as encode_run},
     host::{Ear, Hosting},
     stream::{Listener, Speaker, Streams, Verdict, violation},
     watch::{detail, next_events, position},
@@ -42,6 +42,7 @@ pub(super) struct RunListener {
     /// `None`: the run had ended when the stream began.
     ear: Option<Ear>,
     runs: Arc<Runs>,
+    intake: Intake,
     principal: Arc<Principal>,
     run_id: RunId,
 }
@@ -141,6 +142,7 @@ impl Hosting {
                 tenant: principal.tenant.clone(),
             }),
             runs: Arc::clone(&self.runs),
+            intake: self.intake.clone(),
             principal: Arc::clone(principal),
             run_id,
         }
@@ -166,7 +168,7 @@ impl Listener for RunListener {
                 FromHost::Heartbeat
             }
             Some(Message::Report(report)) => {
-                let (delivery, report) = call::report(report)?;
+                let (delivery, report) = self.intake.report(report)?;
                 FromHost::Report(delivery, report)
             }
             Some(Message::Update(update)) => call::attached_update(&update)?,

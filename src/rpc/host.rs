@@ -124,7 +124,7 @@ impl Listener for HostListener {
                 return Err(violation("the registration comes first, once"));
             }
             Some(Message::Report(report)) => {
-                let (delivery, report) = call::report(report)?;
+                let (delivery, report) = self.intake.report(report)?;
                 FromHost::Report(delivery, report)
             }
             Some(Message::Update(update)) => self.intake.update(update)?,

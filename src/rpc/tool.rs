@@ -35,7 +35,7 @@ impl ToolCalls {
     ) -> Result<ToolCallReceipt, Fault> {
         let report = request.report;
         let report = report.ok_or_else(|| At::root("report").invalid("is required"))?;
-        let (delivery, report) = call::report(report)?;
+        let (delivery, report) = self.0.intake.report(report)?;
         let counted = self
             .0
             .hub

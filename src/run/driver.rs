@@ -214,7 +214,9 @@ impl Driver {
     fn judge(&self, answers: &[InputAnswer]) -> Result<(), Fault> {
         let tools = &self.shared.ports.tools;
         for (index, answer) in answers.iter().enumerate() {
-            let judged = self.machine.judge(answer, |tool, a| tools.check(tool, a));
+            let judged = self.machine.judge(answer, |schema, content| {
+                tools.check_answer(schema, content)
+            });
             judged.map_err(|fault| {
                 let field = format!("answers[{index}].content_json");
                 Fault::field(fault.reason, field, fault.message)
@@ -251,6 +253,7 @@ impl Driver {
                 tools.assign(&self.tenant, *assignment, self.inbox.clone());
             }
             Effect::Cancel(delivery, reason) => tools.cancel(&delivery, reason),
+            Effect::Answer(delivery, number, answer) => tools.answer(&delivery, number, answer),
             Effect::Release(delivery) => tools.release(&delivery),
             Effect::Progress(update, progress) => self.log.progress(None, update, progress),
         }

@@ -98,6 +98,12 @@ pub trait Tools: Send + Sync + 'static {
     /// `ARGUMENTS_INVALID`, with a message that helps the model to do better.
     fn check(&self, tool: &ToolSpec, arguments: &JsonText) -> Result<(), Fault>;
 
+    /// Checks the answer to a tool's question against the question's schema.
+    ///
+    /// # Errors
+    /// `ARGUMENTS_INVALID`, with a message that helps to do better.
+    fn check_answer(&self, schema: &JsonText, answer: &JsonText) -> Result<(), Fault>;
+
     /// Looks for a host and sends it the call; keeps looking until [`Tools::release`]. News goes to
     /// the inbox.
     fn assign(&self, tenant: &Tenant, assignment: Assignment, inbox: Inbox);
@@ -105,6 +111,10 @@ pub trait Tools: Send + Sync + 'static {
     /// Tells the delivery's host to stop, or withdraws the call when no host has it as yet (the inbox
     /// then hears [`CallNews::Withdrawn`]).
     fn cancel(&self, delivery: &Delivery, reason: StopReason);
+
+    /// Tells the delivery's host what was answered to its question of this number, and again whenever the
+    /// host opens a stream while it has the call.
+    fn answer(&self, delivery: &Delivery, number: u32, answer: Arc<InputAnswer>);
 
     /// The delivery is over for the run: nothing more about it is wanted, its place in the host's
     /// window is free. Reports that come later are answered by [`crate::run::Runs::late_report`].

@@ -36,6 +36,7 @@ use crate::{
         call::{Assignment, Command, Delivery, Report, StopReason},
         fault::{Fault, Reason},
         id::{HostId, RunId},
+        input::InputAnswer,
         principal::{Principal, Tenant},
         tool::ToolName,
     },
@@ -130,6 +131,8 @@ struct Call<I> {
     arrival: u64,
     /// Set once the host was told to stop, to tell it again when it comes back.
     stop: Option<StopReason>,
+    /// What was answered to the host's newest question, to say it again when it comes back.
+    answer: Option<(u32, Arc<InputAnswer>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,6 +195,7 @@ impl<S: Clone, I: Clone> Book<S, I> {
             place: Place::Waiting(Queue::Pool),
             arrival: self.next_key(),
             stop: None,
+            answer: None,
         };
         let choice = self.choose(&call);
         self.calls.insert(delivery.clone(), call);
@@ -209,6 +213,16 @@ impl<S: Clone, I: Clone> Book<S, I> {
                 self.tell_cancel(seat, delivery.clone(), reason);
             }
             Place::Waiting(_) => self.drop_with(delivery, CallNews::Withdrawn),
+        }
+    }
+
+    /// Tells the host what was answered to its question.
+    pub(super) fn answer(&mut self, delivery: &Delivery, number: u32, answer: Arc<InputAnswer>) {
+        if let Some(call) = self.calls.get_mut(delivery)
+            && let Place::Held { seat, .. } = call.place
+        {
+            call.answer = Some((number, answer));
+            self.tell_answer(seat, delivery);
         }
     }
 
@@ -294,7 +308,11 @@ impl<S: Clone, I: Clone> Book<S, I> {
         };
         match report {
             // A result implies that the call had begun, whatever became of its acceptance.
-            Report::Accepted | Report::Progress(_) | Report::Result(_) | Report::Failed(_) => {
+            Report::Accepted
+            | Report::Progress(_)
+            | Report::Question(_)
+            | Report::Result(_)
+            | Report::Failed(_) => {
                 *accepted = true;
             }
             Report::Rejected(_) | Report::Stopped => {}
@@ -343,6 +361,22 @@ impl<S: Clone, I: Clone> Book<S, I> {
 
     fn tell_cancel(&mut self, seat: Key, delivery: Delivery, reason: StopReason) {
         self.tell(seat, Command::Cancel { delivery, reason });
+    }
+
+    /// Says again what was answered to the newest question, if anything was.
+    fn tell_answer(&mut self, seat: Key, delivery: &Delivery) {
+        let call = self.calls.get(delivery);
+        if let Some((number, answer)) = call.and_then(|call| call.answer.clone()) {
+            let delivery = delivery.clone();
+            self.tell(
+                seat,
+                Command::Answer {
+                    delivery,
+                    number,
+                    answer,
+                },
+            );
+        }
     }
 
     fn end(&mut self, session: S, how: Result<(), Fault>) {

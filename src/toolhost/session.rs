@@ -117,6 +117,7 @@ impl Inward {
             | Report::Rejected(_)
             | Report::Result(_)
             | Report::Failed(_)
+            | Report::Question(_)
             | Report::Stopped => Some(self.slip(&delivery)),
         };
         match self.hub.take_report(self.ticket, delivery, report, slip) {

@@ -109,6 +109,7 @@ fn describe(news: CallNews) -> (String, Option<ReceiptSlip>) {
                 Report::Result(_) => "done",
                 Report::Failed(_) => "failed",
                 Report::Stopped => "stopped",
+                Report::Question(_) => "asked",
             };
             return (format!("{word} by {host_id}"), slip);
         }
@@ -132,6 +133,9 @@ async fn next(outward: &mut Outward) -> String {
             delivery,
             disposition,
         })) => format!("receipt {} {disposition:?}", name(&delivery)),
+        Some(Ok(Command::Answer {
+            delivery, number, ..
+        })) => format!("answer {} {number}", name(&delivery)),
         Some(Ok(Command::GoAway { .. })) => "go away".to_owned(),
         Some(Ok(Command::Heartbeat)) => "heartbeat".to_owned(),
         Some(Err(fault)) => fault.reason.name().to_owned(),

@@ -31,6 +31,7 @@ mod misbehaving;
 mod moved;
 mod program;
 mod providers;
+mod questions;
 mod recovery;
 mod rest;
 mod standard;

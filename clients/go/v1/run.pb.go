@@ -214,9 +214,10 @@ type InputAnswer_Action int32
 const (
 	// Unset; rejected.
 	InputAnswer_ACTION_UNSPECIFIED InputAnswer_Action = 0
-	// Approve: the call runs.
+	// Approve: the call runs. Or answer: the tool goes on.
 	InputAnswer_ACTION_ACCEPT InputAnswer_Action = 1
-	// Refuse: the call is CANCELLED, and the model sees the refusal and the reason.
+	// Refuse: a call that was to be approved is CANCELLED, and the model sees the refusal and the reason. A tool that
+	// has asked is told so, and goes on.
 	InputAnswer_ACTION_DECLINE InputAnswer_Action = 2
 )
 
@@ -258,7 +259,7 @@ func (x InputAnswer_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InputAnswer_Action.Descriptor instead.
 func (InputAnswer_Action) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11, 0}
 }
 
 // State of a call.
@@ -277,6 +278,8 @@ const (
 	ToolCallUpdate_STATE_FAILED ToolCallUpdate_State = 4
 	// Cancelled or declined.
 	ToolCallUpdate_STATE_CANCELLED ToolCallUpdate_State = 5
+	// The tool has asked a question; its clock stands still.
+	ToolCallUpdate_STATE_INPUT_REQUIRED ToolCallUpdate_State = 6
 )
 
 // Enum value maps for ToolCallUpdate_State.
@@ -288,14 +291,16 @@ var (
 		3: "STATE_SUCCEEDED",
 		4: "STATE_FAILED",
 		5: "STATE_CANCELLED",
+		6: "STATE_INPUT_REQUIRED",
 	}
 	ToolCallUpdate_State_value = map[string]int32{
-		"STATE_UNSPECIFIED": 0,
-		"STATE_PENDING":     1,
-		"STATE_RUNNING":     2,
-		"STATE_SUCCEEDED":   3,
-		"STATE_FAILED":      4,
-		"STATE_CANCELLED":   5,
+		"STATE_UNSPECIFIED":    0,
+		"STATE_PENDING":        1,
+		"STATE_RUNNING":        2,
+		"STATE_SUCCEEDED":      3,
+		"STATE_FAILED":         4,
+		"STATE_CANCELLED":      5,
+		"STATE_INPUT_REQUIRED": 6,
 	}
 )
 
@@ -323,7 +328,7 @@ func (x ToolCallUpdate_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ToolCallUpdate_State.Descriptor instead.
 func (ToolCallUpdate_State) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{17, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // Agent is a value, not a resource: model, instructions and tools of one loop.
@@ -1247,10 +1252,11 @@ type RequiredInput struct {
 	// Types that are valid to be assigned to Kind:
 	//
 	//	*RequiredInput_ToolApproval
+	//	*RequiredInput_Question
 	Kind isRequiredInput_Kind `protobuf_oneof:"kind"`
 	// When it is declined by itself.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// The tool call that is to be approved.
+	// The tool call that is to be approved, or that asks.
 	CallId string `protobuf:"bytes,6,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
 	// For an approval: the reason of the rule that asks for it, if it has one.
 	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -1318,6 +1324,15 @@ func (x *RequiredInput) GetToolApproval() *ToolCall {
 	return nil
 }
 
+func (x *RequiredInput) GetQuestion() *Question {
+	if x != nil {
+		if x, ok := x.Kind.(*RequiredInput_Question); ok {
+			return x.Question
+		}
+	}
+	return nil
+}
+
 func (x *RequiredInput) GetExpireTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ExpireTime
@@ -1348,7 +1363,79 @@ type RequiredInput_ToolApproval struct {
 	ToolApproval *ToolCall `protobuf:"bytes,3,opt,name=tool_approval,json=toolApproval,proto3,oneof"`
 }
 
+type RequiredInput_Question struct {
+	// What a tool wants to know while it runs.
+	Question *Question `protobuf:"bytes,4,opt,name=question,proto3,oneof"`
+}
+
 func (*RequiredInput_ToolApproval) isRequiredInput_Kind() {}
+
+func (*RequiredInput_Question) isRequiredInput_Kind() {}
+
+// Question asks a person for something.
+type Question struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. For the person. At most 4096 characters.
+	Message string `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// Optional. JSON Schema of the answer. Without one the answer is any JSON value, or none.
+	SchemaJson string `protobuf:"bytes,2,opt,name=schema_json,json=schemaJson,proto3" json:"schema_json,omitempty"`
+	// Which question of this delivery of the call it is, from 1: a report that is sent again has the same number, and
+	// the next question the next. A call asks one at a time. Unset: 1.
+	Number        int32 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Question) Reset() {
+	*x = Question{}
+	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Question) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Question) ProtoMessage() {}
+
+func (x *Question) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Question.ProtoReflect.Descriptor instead.
+func (*Question) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Question) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Question) GetSchemaJson() string {
+	if x != nil {
+		return x.SchemaJson
+	}
+	return ""
+}
+
+func (x *Question) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
 
 // InputAnswer answers a RequiredInput. The first answer wins; the same answer again is OK, another is
 // FAILED_PRECONDITION / INPUT_ALREADY_ANSWERED.
@@ -1358,11 +1445,11 @@ type InputAnswer struct {
 	InputId string `protobuf:"bytes,1,opt,name=input_id,json=inputId,proto3" json:"input_id,omitempty"`
 	// Required. The decision.
 	Action InputAnswer_Action `protobuf:"varint,2,opt,name=action,proto3,enum=runwire.v1.InputAnswer_Action" json:"action,omitempty"`
-	// Optional, with ACCEPT: other arguments for the call, as JSON text of an object. They must fit the tool's
-	// schema: if not, the answer is refused with INVALID_ARGUMENT and the input stays open. The host gets them, the
-	// call's updates show them, and the model is told of them with the result; its own message stays as it was.
+	// With ACCEPT, as JSON text. To a question: the answer. To an approval, optional: other arguments for the call, an
+	// object; the host gets them, the call's updates show them, and the model is told of them with the result; its own
+	// message stays as it was. What does not fit the schema is refused with INVALID_ARGUMENT, and the input stays open.
 	ContentJson string `protobuf:"bytes,3,opt,name=content_json,json=contentJson,proto3" json:"content_json,omitempty"`
-	// Optional, with DECLINE. Told to the model. At most 1024 characters.
+	// Optional, with DECLINE. Told to the model, or to the tool that has asked. At most 1024 characters.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Output only, in events. Who answered, as the server has authenticated it; empty when nobody did in time.
 	Principal     string `protobuf:"bytes,5,opt,name=principal,proto3" json:"principal,omitempty"`
@@ -1372,7 +1459,7 @@ type InputAnswer struct {
 
 func (x *InputAnswer) Reset() {
 	*x = InputAnswer{}
-	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1471,7 @@ func (x *InputAnswer) String() string {
 func (*InputAnswer) ProtoMessage() {}
 
 func (x *InputAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1484,7 @@ func (x *InputAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputAnswer.ProtoReflect.Descriptor instead.
 func (*InputAnswer) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *InputAnswer) GetInputId() string {
@@ -1466,7 +1553,7 @@ type RunEvent struct {
 
 func (x *RunEvent) Reset() {
 	*x = RunEvent{}
-	mi := &file_runwire_v1_run_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +1565,7 @@ func (x *RunEvent) String() string {
 func (*RunEvent) ProtoMessage() {}
 
 func (x *RunEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +1578,7 @@ func (x *RunEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEvent.ProtoReflect.Descriptor instead.
 func (*RunEvent) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RunEvent) GetSequence() int64 {
@@ -1689,7 +1776,7 @@ type PolicyDecision struct {
 
 func (x *PolicyDecision) Reset() {
 	*x = PolicyDecision{}
-	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1788,7 @@ func (x *PolicyDecision) String() string {
 func (*PolicyDecision) ProtoMessage() {}
 
 func (x *PolicyDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1801,7 @@ func (x *PolicyDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyDecision.ProtoReflect.Descriptor instead.
 func (*PolicyDecision) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PolicyDecision) GetCallId() string {
@@ -1760,7 +1847,7 @@ type RunSnapshot struct {
 
 func (x *RunSnapshot) Reset() {
 	*x = RunSnapshot{}
-	mi := &file_runwire_v1_run_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1859,7 @@ func (x *RunSnapshot) String() string {
 func (*RunSnapshot) ProtoMessage() {}
 
 func (x *RunSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1872,7 @@ func (x *RunSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSnapshot.ProtoReflect.Descriptor instead.
 func (*RunSnapshot) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RunSnapshot) GetRuns() []*Run {
@@ -1832,7 +1919,7 @@ type RunMessage struct {
 
 func (x *RunMessage) Reset() {
 	*x = RunMessage{}
-	mi := &file_runwire_v1_run_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1931,7 @@ func (x *RunMessage) String() string {
 func (*RunMessage) ProtoMessage() {}
 
 func (x *RunMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1944,7 @@ func (x *RunMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunMessage.ProtoReflect.Descriptor instead.
 func (*RunMessage) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{14}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RunMessage) GetRunId() string {
@@ -1922,7 +2009,7 @@ type RunMessageDelta struct {
 
 func (x *RunMessageDelta) Reset() {
 	*x = RunMessageDelta{}
-	mi := &file_runwire_v1_run_proto_msgTypes[15]
+	mi := &file_runwire_v1_run_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2021,7 @@ func (x *RunMessageDelta) String() string {
 func (*RunMessageDelta) ProtoMessage() {}
 
 func (x *RunMessageDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[15]
+	mi := &file_runwire_v1_run_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2034,7 @@ func (x *RunMessageDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunMessageDelta.ProtoReflect.Descriptor instead.
 func (*RunMessageDelta) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{15}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RunMessageDelta) GetMessageId() string {
@@ -1977,7 +2064,7 @@ type MessageDiscarded struct {
 
 func (x *MessageDiscarded) Reset() {
 	*x = MessageDiscarded{}
-	mi := &file_runwire_v1_run_proto_msgTypes[16]
+	mi := &file_runwire_v1_run_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +2076,7 @@ func (x *MessageDiscarded) String() string {
 func (*MessageDiscarded) ProtoMessage() {}
 
 func (x *MessageDiscarded) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[16]
+	mi := &file_runwire_v1_run_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2089,7 @@ func (x *MessageDiscarded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageDiscarded.ProtoReflect.Descriptor instead.
 func (*MessageDiscarded) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{16}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MessageDiscarded) GetMessageId() string {
@@ -2042,7 +2129,7 @@ type ToolCallUpdate struct {
 
 func (x *ToolCallUpdate) Reset() {
 	*x = ToolCallUpdate{}
-	mi := &file_runwire_v1_run_proto_msgTypes[17]
+	mi := &file_runwire_v1_run_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2141,7 @@ func (x *ToolCallUpdate) String() string {
 func (*ToolCallUpdate) ProtoMessage() {}
 
 func (x *ToolCallUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[17]
+	mi := &file_runwire_v1_run_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2154,7 @@ func (x *ToolCallUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallUpdate.ProtoReflect.Descriptor instead.
 func (*ToolCallUpdate) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{17}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ToolCallUpdate) GetCall() *ToolCall {
@@ -2136,7 +2223,7 @@ type ToolProgress struct {
 
 func (x *ToolProgress) Reset() {
 	*x = ToolProgress{}
-	mi := &file_runwire_v1_run_proto_msgTypes[18]
+	mi := &file_runwire_v1_run_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2235,7 @@ func (x *ToolProgress) String() string {
 func (*ToolProgress) ProtoMessage() {}
 
 func (x *ToolProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[18]
+	mi := &file_runwire_v1_run_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2248,7 @@ func (x *ToolProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolProgress.ProtoReflect.Descriptor instead.
 func (*ToolProgress) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{18}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ToolProgress) GetProgress() float64 {
@@ -2201,7 +2288,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_runwire_v1_run_proto_msgTypes[19]
+	mi := &file_runwire_v1_run_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2300,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[19]
+	mi := &file_runwire_v1_run_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +2313,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{19}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{20}
 }
 
 // GoAway says that the stream will end soon: open another one, finish here.
@@ -2240,7 +2327,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_runwire_v1_run_proto_msgTypes[20]
+	mi := &file_runwire_v1_run_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2339,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[20]
+	mi := &file_runwire_v1_run_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2352,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{20}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GoAway) GetTimeLeft() *durationpb.Duration {
@@ -2391,16 +2478,22 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\x10STATE_CANCELLING\x10\x04\x12\x13\n" +
 	"\x0fSTATE_SUCCEEDED\x10\x05\x12\x10\n" +
 	"\fSTATE_FAILED\x10\x06\x12\x13\n" +
-	"\x0fSTATE_CANCELLED\x10\a\"\xe9\x01\n" +
+	"\x0fSTATE_CANCELLED\x10\a\"\x9d\x02\n" +
 	"\rRequiredInput\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12;\n" +
-	"\rtool_approval\x18\x03 \x01(\v2\x14.runwire.v1.ToolCallH\x00R\ftoolApproval\x12;\n" +
+	"\rtool_approval\x18\x03 \x01(\v2\x14.runwire.v1.ToolCallH\x00R\ftoolApproval\x122\n" +
+	"\bquestion\x18\x04 \x01(\v2\x14.runwire.v1.QuestionH\x00R\bquestion\x12;\n" +
 	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x17\n" +
 	"\acall_id\x18\x06 \x01(\tR\x06callId\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reasonB\x06\n" +
-	"\x04kind\"\x82\x02\n" +
+	"\x04kind\"]\n" +
+	"\bQuestion\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\x12\x1f\n" +
+	"\vschema_json\x18\x02 \x01(\tR\n" +
+	"schemaJson\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x05R\x06number\"\x82\x02\n" +
 	"\vInputAnswer\x12\x19\n" +
 	"\binput_id\x18\x01 \x01(\tR\ainputId\x126\n" +
 	"\x06action\x18\x02 \x01(\x0e2\x1e.runwire.v1.InputAnswer.ActionR\x06action\x12!\n" +
@@ -2455,7 +2548,7 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\x10MessageDiscarded\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12'\n" +
-	"\x05error\x18\x02 \x01(\v2\x11.runwire.v1.ErrorR\x05error\"\xb7\x03\n" +
+	"\x05error\x18\x02 \x01(\v2\x11.runwire.v1.ErrorR\x05error\"\xd1\x03\n" +
 	"\x0eToolCallUpdate\x12(\n" +
 	"\x04call\x18\x01 \x01(\v2\x14.runwire.v1.ToolCallR\x04call\x126\n" +
 	"\x05state\x18\x02 \x01(\x0e2 .runwire.v1.ToolCallUpdate.StateR\x05state\x12\x18\n" +
@@ -2463,14 +2556,15 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\ahost_id\x18\x04 \x01(\tR\x06hostId\x124\n" +
 	"\bprogress\x18\x05 \x01(\v2\x18.runwire.v1.ToolProgressR\bprogress\x12.\n" +
 	"\x06result\x18\x06 \x01(\v2\x16.runwire.v1.ToolResultR\x06result\x12'\n" +
-	"\x05error\x18\a \x01(\v2\x11.runwire.v1.ErrorR\x05error\"\x80\x01\n" +
+	"\x05error\x18\a \x01(\v2\x11.runwire.v1.ErrorR\x05error\"\x9a\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x11\n" +
 	"\rSTATE_RUNNING\x10\x02\x12\x13\n" +
 	"\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n" +
 	"\fSTATE_FAILED\x10\x04\x12\x13\n" +
-	"\x0fSTATE_CANCELLED\x10\x05\"\x82\x01\n" +
+	"\x0fSTATE_CANCELLED\x10\x05\x12\x18\n" +
+	"\x14STATE_INPUT_REQUIRED\x10\x06\"\x82\x01\n" +
 	"\fToolProgress\x12\x1a\n" +
 	"\bprogress\x18\x01 \x01(\x01R\bprogress\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x01R\x05total\x12\x18\n" +
@@ -2503,7 +2597,7 @@ func file_runwire_v1_run_proto_rawDescGZIP() []byte {
 }
 
 var file_runwire_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_runwire_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_runwire_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_runwire_v1_run_proto_goTypes = []any{
 	(HostAffinity)(0),             // 0: runwire.v1.HostAffinity
 	(PolicyAction)(0),             // 1: runwire.v1.PolicyAction
@@ -2520,102 +2614,104 @@ var file_runwire_v1_run_proto_goTypes = []any{
 	(*RunSpec)(nil),               // 12: runwire.v1.RunSpec
 	(*Run)(nil),                   // 13: runwire.v1.Run
 	(*RequiredInput)(nil),         // 14: runwire.v1.RequiredInput
-	(*InputAnswer)(nil),           // 15: runwire.v1.InputAnswer
-	(*RunEvent)(nil),              // 16: runwire.v1.RunEvent
-	(*PolicyDecision)(nil),        // 17: runwire.v1.PolicyDecision
-	(*RunSnapshot)(nil),           // 18: runwire.v1.RunSnapshot
-	(*RunMessage)(nil),            // 19: runwire.v1.RunMessage
-	(*RunMessageDelta)(nil),       // 20: runwire.v1.RunMessageDelta
-	(*MessageDiscarded)(nil),      // 21: runwire.v1.MessageDiscarded
-	(*ToolCallUpdate)(nil),        // 22: runwire.v1.ToolCallUpdate
-	(*ToolProgress)(nil),          // 23: runwire.v1.ToolProgress
-	(*Heartbeat)(nil),             // 24: runwire.v1.Heartbeat
-	(*GoAway)(nil),                // 25: runwire.v1.GoAway
-	nil,                           // 26: runwire.v1.HostedTool.HostLabelsEntry
-	nil,                           // 27: runwire.v1.RunSpec.LabelsEntry
-	nil,                           // 28: runwire.v1.Run.LabelsEntry
-	nil,                           // 29: runwire.v1.Run.UsageByModelEntry
-	(*GenerationOptions)(nil),     // 30: runwire.v1.GenerationOptions
-	(*Tool)(nil),                  // 31: runwire.v1.Tool
-	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
-	(*Message)(nil),               // 33: runwire.v1.Message
-	(*Error)(nil),                 // 34: runwire.v1.Error
-	(*Usage)(nil),                 // 35: runwire.v1.Usage
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(FinishReason)(0),             // 37: runwire.v1.FinishReason
-	(*ToolCall)(nil),              // 38: runwire.v1.ToolCall
-	(*MessageDelta)(nil),          // 39: runwire.v1.MessageDelta
-	(*ToolResult)(nil),            // 40: runwire.v1.ToolResult
-	(*Part)(nil),                  // 41: runwire.v1.Part
+	(*Question)(nil),              // 15: runwire.v1.Question
+	(*InputAnswer)(nil),           // 16: runwire.v1.InputAnswer
+	(*RunEvent)(nil),              // 17: runwire.v1.RunEvent
+	(*PolicyDecision)(nil),        // 18: runwire.v1.PolicyDecision
+	(*RunSnapshot)(nil),           // 19: runwire.v1.RunSnapshot
+	(*RunMessage)(nil),            // 20: runwire.v1.RunMessage
+	(*RunMessageDelta)(nil),       // 21: runwire.v1.RunMessageDelta
+	(*MessageDiscarded)(nil),      // 22: runwire.v1.MessageDiscarded
+	(*ToolCallUpdate)(nil),        // 23: runwire.v1.ToolCallUpdate
+	(*ToolProgress)(nil),          // 24: runwire.v1.ToolProgress
+	(*Heartbeat)(nil),             // 25: runwire.v1.Heartbeat
+	(*GoAway)(nil),                // 26: runwire.v1.GoAway
+	nil,                           // 27: runwire.v1.HostedTool.HostLabelsEntry
+	nil,                           // 28: runwire.v1.RunSpec.LabelsEntry
+	nil,                           // 29: runwire.v1.Run.LabelsEntry
+	nil,                           // 30: runwire.v1.Run.UsageByModelEntry
+	(*GenerationOptions)(nil),     // 31: runwire.v1.GenerationOptions
+	(*Tool)(nil),                  // 32: runwire.v1.Tool
+	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*Message)(nil),               // 34: runwire.v1.Message
+	(*Error)(nil),                 // 35: runwire.v1.Error
+	(*Usage)(nil),                 // 36: runwire.v1.Usage
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(FinishReason)(0),             // 38: runwire.v1.FinishReason
+	(*ToolCall)(nil),              // 39: runwire.v1.ToolCall
+	(*MessageDelta)(nil),          // 40: runwire.v1.MessageDelta
+	(*ToolResult)(nil),            // 41: runwire.v1.ToolResult
+	(*Part)(nil),                  // 42: runwire.v1.Part
 }
 var file_runwire_v1_run_proto_depIdxs = []int32{
 	6,  // 0: runwire.v1.Agent.tools:type_name -> runwire.v1.ToolBinding
-	30, // 1: runwire.v1.Agent.options:type_name -> runwire.v1.GenerationOptions
-	31, // 2: runwire.v1.ToolBinding.attached:type_name -> runwire.v1.Tool
+	31, // 1: runwire.v1.Agent.options:type_name -> runwire.v1.GenerationOptions
+	32, // 2: runwire.v1.ToolBinding.attached:type_name -> runwire.v1.Tool
 	7,  // 3: runwire.v1.ToolBinding.hosted:type_name -> runwire.v1.HostedTool
 	8,  // 4: runwire.v1.ToolBinding.subagent:type_name -> runwire.v1.Subagent
-	32, // 5: runwire.v1.ToolBinding.timeout:type_name -> google.protobuf.Duration
-	32, // 6: runwire.v1.ToolBinding.accept_timeout:type_name -> google.protobuf.Duration
-	32, // 7: runwire.v1.ToolBinding.progress_timeout:type_name -> google.protobuf.Duration
-	26, // 8: runwire.v1.HostedTool.host_labels:type_name -> runwire.v1.HostedTool.HostLabelsEntry
+	33, // 5: runwire.v1.ToolBinding.timeout:type_name -> google.protobuf.Duration
+	33, // 6: runwire.v1.ToolBinding.accept_timeout:type_name -> google.protobuf.Duration
+	33, // 7: runwire.v1.ToolBinding.progress_timeout:type_name -> google.protobuf.Duration
+	27, // 8: runwire.v1.HostedTool.host_labels:type_name -> runwire.v1.HostedTool.HostLabelsEntry
 	0,  // 9: runwire.v1.HostedTool.affinity:type_name -> runwire.v1.HostAffinity
-	31, // 10: runwire.v1.Subagent.tool:type_name -> runwire.v1.Tool
+	32, // 10: runwire.v1.Subagent.tool:type_name -> runwire.v1.Tool
 	5,  // 11: runwire.v1.Subagent.agent:type_name -> runwire.v1.Agent
 	10, // 12: runwire.v1.ToolPolicy.rules:type_name -> runwire.v1.PolicyRule
 	1,  // 13: runwire.v1.ToolPolicy.default_action:type_name -> runwire.v1.PolicyAction
 	1,  // 14: runwire.v1.PolicyRule.action:type_name -> runwire.v1.PolicyAction
-	32, // 15: runwire.v1.RunLimits.timeout:type_name -> google.protobuf.Duration
+	33, // 15: runwire.v1.RunLimits.timeout:type_name -> google.protobuf.Duration
 	5,  // 16: runwire.v1.RunSpec.agent:type_name -> runwire.v1.Agent
-	33, // 17: runwire.v1.RunSpec.input:type_name -> runwire.v1.Message
+	34, // 17: runwire.v1.RunSpec.input:type_name -> runwire.v1.Message
 	11, // 18: runwire.v1.RunSpec.limits:type_name -> runwire.v1.RunLimits
-	27, // 19: runwire.v1.RunSpec.labels:type_name -> runwire.v1.RunSpec.LabelsEntry
+	28, // 19: runwire.v1.RunSpec.labels:type_name -> runwire.v1.RunSpec.LabelsEntry
 	9,  // 20: runwire.v1.RunSpec.policy:type_name -> runwire.v1.ToolPolicy
 	2,  // 21: runwire.v1.Run.state:type_name -> runwire.v1.Run.State
-	34, // 22: runwire.v1.Run.error:type_name -> runwire.v1.Error
+	35, // 22: runwire.v1.Run.error:type_name -> runwire.v1.Error
 	14, // 23: runwire.v1.Run.required_inputs:type_name -> runwire.v1.RequiredInput
-	33, // 24: runwire.v1.Run.output:type_name -> runwire.v1.Message
-	35, // 25: runwire.v1.Run.usage:type_name -> runwire.v1.Usage
-	28, // 26: runwire.v1.Run.labels:type_name -> runwire.v1.Run.LabelsEntry
-	36, // 27: runwire.v1.Run.create_time:type_name -> google.protobuf.Timestamp
-	36, // 28: runwire.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	36, // 29: runwire.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	29, // 30: runwire.v1.Run.usage_by_model:type_name -> runwire.v1.Run.UsageByModelEntry
-	37, // 31: runwire.v1.Run.finish_reason:type_name -> runwire.v1.FinishReason
-	38, // 32: runwire.v1.RequiredInput.tool_approval:type_name -> runwire.v1.ToolCall
-	36, // 33: runwire.v1.RequiredInput.expire_time:type_name -> google.protobuf.Timestamp
-	3,  // 34: runwire.v1.InputAnswer.action:type_name -> runwire.v1.InputAnswer.Action
-	36, // 35: runwire.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
-	18, // 36: runwire.v1.RunEvent.snapshot:type_name -> runwire.v1.RunSnapshot
-	13, // 37: runwire.v1.RunEvent.run_updated:type_name -> runwire.v1.Run
-	20, // 38: runwire.v1.RunEvent.message_delta:type_name -> runwire.v1.RunMessageDelta
-	19, // 39: runwire.v1.RunEvent.message_completed:type_name -> runwire.v1.RunMessage
-	21, // 40: runwire.v1.RunEvent.message_discarded:type_name -> runwire.v1.MessageDiscarded
-	22, // 41: runwire.v1.RunEvent.tool_call_updated:type_name -> runwire.v1.ToolCallUpdate
-	15, // 42: runwire.v1.RunEvent.input_answered:type_name -> runwire.v1.InputAnswer
-	24, // 43: runwire.v1.RunEvent.heartbeat:type_name -> runwire.v1.Heartbeat
-	17, // 44: runwire.v1.RunEvent.policy_decided:type_name -> runwire.v1.PolicyDecision
-	1,  // 45: runwire.v1.PolicyDecision.action:type_name -> runwire.v1.PolicyAction
-	13, // 46: runwire.v1.RunSnapshot.runs:type_name -> runwire.v1.Run
-	19, // 47: runwire.v1.RunSnapshot.partial_messages:type_name -> runwire.v1.RunMessage
-	22, // 48: runwire.v1.RunSnapshot.tool_calls:type_name -> runwire.v1.ToolCallUpdate
-	33, // 49: runwire.v1.RunMessage.message:type_name -> runwire.v1.Message
-	37, // 50: runwire.v1.RunMessage.finish_reason:type_name -> runwire.v1.FinishReason
-	35, // 51: runwire.v1.RunMessage.usage:type_name -> runwire.v1.Usage
-	39, // 52: runwire.v1.RunMessageDelta.deltas:type_name -> runwire.v1.MessageDelta
-	34, // 53: runwire.v1.MessageDiscarded.error:type_name -> runwire.v1.Error
-	38, // 54: runwire.v1.ToolCallUpdate.call:type_name -> runwire.v1.ToolCall
-	4,  // 55: runwire.v1.ToolCallUpdate.state:type_name -> runwire.v1.ToolCallUpdate.State
-	23, // 56: runwire.v1.ToolCallUpdate.progress:type_name -> runwire.v1.ToolProgress
-	40, // 57: runwire.v1.ToolCallUpdate.result:type_name -> runwire.v1.ToolResult
-	34, // 58: runwire.v1.ToolCallUpdate.error:type_name -> runwire.v1.Error
-	41, // 59: runwire.v1.ToolProgress.parts:type_name -> runwire.v1.Part
-	32, // 60: runwire.v1.GoAway.time_left:type_name -> google.protobuf.Duration
-	35, // 61: runwire.v1.Run.UsageByModelEntry.value:type_name -> runwire.v1.Usage
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	34, // 24: runwire.v1.Run.output:type_name -> runwire.v1.Message
+	36, // 25: runwire.v1.Run.usage:type_name -> runwire.v1.Usage
+	29, // 26: runwire.v1.Run.labels:type_name -> runwire.v1.Run.LabelsEntry
+	37, // 27: runwire.v1.Run.create_time:type_name -> google.protobuf.Timestamp
+	37, // 28: runwire.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	37, // 29: runwire.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	30, // 30: runwire.v1.Run.usage_by_model:type_name -> runwire.v1.Run.UsageByModelEntry
+	38, // 31: runwire.v1.Run.finish_reason:type_name -> runwire.v1.FinishReason
+	39, // 32: runwire.v1.RequiredInput.tool_approval:type_name -> runwire.v1.ToolCall
+	15, // 33: runwire.v1.RequiredInput.question:type_name -> runwire.v1.Question
+	37, // 34: runwire.v1.RequiredInput.expire_time:type_name -> google.protobuf.Timestamp
+	3,  // 35: runwire.v1.InputAnswer.action:type_name -> runwire.v1.InputAnswer.Action
+	37, // 36: runwire.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
+	19, // 37: runwire.v1.RunEvent.snapshot:type_name -> runwire.v1.RunSnapshot
+	13, // 38: runwire.v1.RunEvent.run_updated:type_name -> runwire.v1.Run
+	21, // 39: runwire.v1.RunEvent.message_delta:type_name -> runwire.v1.RunMessageDelta
+	20, // 40: runwire.v1.RunEvent.message_completed:type_name -> runwire.v1.RunMessage
+	22, // 41: runwire.v1.RunEvent.message_discarded:type_name -> runwire.v1.MessageDiscarded
+	23, // 42: runwire.v1.RunEvent.tool_call_updated:type_name -> runwire.v1.ToolCallUpdate
+	16, // 43: runwire.v1.RunEvent.input_answered:type_name -> runwire.v1.InputAnswer
+	25, // 44: runwire.v1.RunEvent.heartbeat:type_name -> runwire.v1.Heartbeat
+	18, // 45: runwire.v1.RunEvent.policy_decided:type_name -> runwire.v1.PolicyDecision
+	1,  // 46: runwire.v1.PolicyDecision.action:type_name -> runwire.v1.PolicyAction
+	13, // 47: runwire.v1.RunSnapshot.runs:type_name -> runwire.v1.Run
+	20, // 48: runwire.v1.RunSnapshot.partial_messages:type_name -> runwire.v1.RunMessage
+	23, // 49: runwire.v1.RunSnapshot.tool_calls:type_name -> runwire.v1.ToolCallUpdate
+	34, // 50: runwire.v1.RunMessage.message:type_name -> runwire.v1.Message
+	38, // 51: runwire.v1.RunMessage.finish_reason:type_name -> runwire.v1.FinishReason
+	36, // 52: runwire.v1.RunMessage.usage:type_name -> runwire.v1.Usage
+	40, // 53: runwire.v1.RunMessageDelta.deltas:type_name -> runwire.v1.MessageDelta
+	35, // 54: runwire.v1.MessageDiscarded.error:type_name -> runwire.v1.Error
+	39, // 55: runwire.v1.ToolCallUpdate.call:type_name -> runwire.v1.ToolCall
+	4,  // 56: runwire.v1.ToolCallUpdate.state:type_name -> runwire.v1.ToolCallUpdate.State
+	24, // 57: runwire.v1.ToolCallUpdate.progress:type_name -> runwire.v1.ToolProgress
+	41, // 58: runwire.v1.ToolCallUpdate.result:type_name -> runwire.v1.ToolResult
+	35, // 59: runwire.v1.ToolCallUpdate.error:type_name -> runwire.v1.Error
+	42, // 60: runwire.v1.ToolProgress.parts:type_name -> runwire.v1.Part
+	33, // 61: runwire.v1.GoAway.time_left:type_name -> google.protobuf.Duration
+	36, // 62: runwire.v1.Run.UsageByModelEntry.value:type_name -> runwire.v1.Usage
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_runwire_v1_run_proto_init() }
@@ -2634,8 +2730,9 @@ func file_runwire_v1_run_proto_init() {
 	file_runwire_v1_run_proto_msgTypes[6].OneofWrappers = []any{}
 	file_runwire_v1_run_proto_msgTypes[9].OneofWrappers = []any{
 		(*RequiredInput_ToolApproval)(nil),
+		(*RequiredInput_Question)(nil),
 	}
-	file_runwire_v1_run_proto_msgTypes[11].OneofWrappers = []any{
+	file_runwire_v1_run_proto_msgTypes[12].OneofWrappers = []any{
 		(*RunEvent_Snapshot)(nil),
 		(*RunEvent_RunUpdated)(nil),
 		(*RunEvent_MessageDelta)(nil),
@@ -2652,7 +2749,7 @@ func file_runwire_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runwire_v1_run_proto_rawDesc), len(file_runwire_v1_run_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -78,7 +78,7 @@ func (x ToolCallReceipt_Disposition) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ToolCallReceipt_Disposition.Descriptor instead.
 func (ToolCallReceipt_Disposition) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{14, 0}
+	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{15, 0}
 }
 
 // HostToolsRequest is a message of the host. The first is registration.
@@ -460,6 +460,7 @@ type ToolCallReport struct {
 	//	*ToolCallReport_Result
 	//	*ToolCallReport_Failure
 	//	*ToolCallReport_Stopped
+	//	*ToolCallReport_Question
 	Report        isToolCallReport_Report `protobuf_oneof:"report"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -570,6 +571,15 @@ func (x *ToolCallReport) GetStopped() *ToolCallStopped {
 	return nil
 }
 
+func (x *ToolCallReport) GetQuestion() *Question {
+	if x != nil {
+		if x, ok := x.Report.(*ToolCallReport_Question); ok {
+			return x.Question
+		}
+	}
+	return nil
+}
+
 type isToolCallReport_Report interface {
 	isToolCallReport_Report()
 }
@@ -605,6 +615,12 @@ type ToolCallReport_Stopped struct {
 	Stopped *ToolCallStopped `protobuf:"bytes,8,opt,name=stopped,proto3,oneof"`
 }
 
+type ToolCallReport_Question struct {
+	// The tool asks a person something: its clock stands still until the answer, which comes as a command. Nobody
+	// answers for ever: see runs.input_timeout.
+	Question *Question `protobuf:"bytes,9,opt,name=question,proto3,oneof"`
+}
+
 func (*ToolCallReport_Acceptance) isToolCallReport_Report() {}
 
 func (*ToolCallReport_Rejection) isToolCallReport_Report() {}
@@ -616,6 +632,8 @@ func (*ToolCallReport_Result) isToolCallReport_Report() {}
 func (*ToolCallReport_Failure) isToolCallReport_Report() {}
 
 func (*ToolCallReport_Stopped) isToolCallReport_Report() {}
+
+func (*ToolCallReport_Question) isToolCallReport_Report() {}
 
 // ToolCallAcceptance says that execution begins.
 type ToolCallAcceptance struct {
@@ -911,6 +929,7 @@ type HostCommand struct {
 	//	*HostCommand_Receipt
 	//	*HostCommand_GoAway
 	//	*HostCommand_Heartbeat
+	//	*HostCommand_Answer
 	Command       isHostCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -998,6 +1017,15 @@ func (x *HostCommand) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *HostCommand) GetAnswer() *ToolCallAnswer {
+	if x != nil {
+		if x, ok := x.Command.(*HostCommand_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
 type isHostCommand_Command interface {
 	isHostCommand_Command()
 }
@@ -1027,6 +1055,11 @@ type HostCommand_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3,oneof"`
 }
 
+type HostCommand_Answer struct {
+	// What was answered to a tool's question.
+	Answer *ToolCallAnswer `protobuf:"bytes,6,opt,name=answer,proto3,oneof"`
+}
+
 func (*HostCommand_Assignment) isHostCommand_Command() {}
 
 func (*HostCommand_Cancellation) isHostCommand_Command() {}
@@ -1036,6 +1069,82 @@ func (*HostCommand_Receipt) isHostCommand_Command() {}
 func (*HostCommand_GoAway) isHostCommand_Command() {}
 
 func (*HostCommand_Heartbeat) isHostCommand_Command() {}
+
+func (*HostCommand_Answer) isHostCommand_Command() {}
+
+// ToolCallAnswer is the answer to a tool's question. Sent again whenever the host opens a stream while it has the call:
+// one to a question that is not open is ignored.
+type ToolCallAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The call.
+	CallId string `protobuf:"bytes,1,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
+	// The delivery.
+	Attempt int32 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// The answer. A question that nobody answers in time is declined.
+	Answer *InputAnswer `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Question.number.
+	Number        int32 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToolCallAnswer) Reset() {
+	*x = ToolCallAnswer{}
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToolCallAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToolCallAnswer) ProtoMessage() {}
+
+func (x *ToolCallAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToolCallAnswer.ProtoReflect.Descriptor instead.
+func (*ToolCallAnswer) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ToolCallAnswer) GetCallId() string {
+	if x != nil {
+		return x.CallId
+	}
+	return ""
+}
+
+func (x *ToolCallAnswer) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *ToolCallAnswer) GetAnswer() *InputAnswer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *ToolCallAnswer) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
 
 // ToolCallAssignment asks a host to run a call.
 type ToolCallAssignment struct {
@@ -1068,7 +1177,7 @@ type ToolCallAssignment struct {
 
 func (x *ToolCallAssignment) Reset() {
 	*x = ToolCallAssignment{}
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[12]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1189,7 @@ func (x *ToolCallAssignment) String() string {
 func (*ToolCallAssignment) ProtoMessage() {}
 
 func (x *ToolCallAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[12]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1202,7 @@ func (x *ToolCallAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallAssignment.ProtoReflect.Descriptor instead.
 func (*ToolCallAssignment) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{12}
+	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ToolCallAssignment) GetCall() *ToolCall {
@@ -1188,7 +1297,7 @@ type ToolCallCancellation struct {
 
 func (x *ToolCallCancellation) Reset() {
 	*x = ToolCallCancellation{}
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[13]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1309,7 @@ func (x *ToolCallCancellation) String() string {
 func (*ToolCallCancellation) ProtoMessage() {}
 
 func (x *ToolCallCancellation) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[13]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1322,7 @@ func (x *ToolCallCancellation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallCancellation.ProtoReflect.Descriptor instead.
 func (*ToolCallCancellation) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{13}
+	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ToolCallCancellation) GetCallId() string {
@@ -1237,7 +1346,7 @@ func (x *ToolCallCancellation) GetReason() string {
 	return ""
 }
 
-// ToolCallReceipt acknowledges an acceptance, rejection, result, failure or stop, once it is stored.
+// ToolCallReceipt acknowledges an acceptance, rejection, result, failure, stop or question, once it is stored.
 type ToolCallReceipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The call.
@@ -1252,7 +1361,7 @@ type ToolCallReceipt struct {
 
 func (x *ToolCallReceipt) Reset() {
 	*x = ToolCallReceipt{}
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[14]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +1373,7 @@ func (x *ToolCallReceipt) String() string {
 func (*ToolCallReceipt) ProtoMessage() {}
 
 func (x *ToolCallReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[14]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +1386,7 @@ func (x *ToolCallReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallReceipt.ProtoReflect.Descriptor instead.
 func (*ToolCallReceipt) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{14}
+	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ToolCallReceipt) GetCallId() string {
@@ -1312,7 +1421,7 @@ type ReportToolCallRequest struct {
 
 func (x *ReportToolCallRequest) Reset() {
 	*x = ReportToolCallRequest{}
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[15]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1433,7 @@ func (x *ReportToolCallRequest) String() string {
 func (*ReportToolCallRequest) ProtoMessage() {}
 
 func (x *ReportToolCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[15]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1446,7 @@ func (x *ReportToolCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportToolCallRequest.ProtoReflect.Descriptor instead.
 func (*ReportToolCallRequest) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{15}
+	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReportToolCallRequest) GetReport() *ToolCallReport {
@@ -1358,7 +1467,7 @@ type ReportToolCallResponse struct {
 
 func (x *ReportToolCallResponse) Reset() {
 	*x = ReportToolCallResponse{}
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[16]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1479,7 @@ func (x *ReportToolCallResponse) String() string {
 func (*ReportToolCallResponse) ProtoMessage() {}
 
 func (x *ReportToolCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[16]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1492,7 @@ func (x *ReportToolCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportToolCallResponse.ProtoReflect.Descriptor instead.
 func (*ReportToolCallResponse) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{16}
+	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReportToolCallResponse) GetReceipt() *ToolCallReceipt {
@@ -1406,7 +1515,7 @@ type ListToolsRequest struct {
 
 func (x *ListToolsRequest) Reset() {
 	*x = ListToolsRequest{}
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[17]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1527,7 @@ func (x *ListToolsRequest) String() string {
 func (*ListToolsRequest) ProtoMessage() {}
 
 func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[17]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1540,7 @@ func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsRequest.ProtoReflect.Descriptor instead.
 func (*ListToolsRequest) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{17}
+	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListToolsRequest) GetPageSize() int32 {
@@ -1461,7 +1570,7 @@ type ListToolsResponse struct {
 
 func (x *ListToolsResponse) Reset() {
 	*x = ListToolsResponse{}
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[18]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1582,7 @@ func (x *ListToolsResponse) String() string {
 func (*ListToolsResponse) ProtoMessage() {}
 
 func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[18]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1595,7 @@ func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsResponse.ProtoReflect.Descriptor instead.
 func (*ListToolsResponse) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{18}
+	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListToolsResponse) GetTools() []*RegisteredTool {
@@ -1516,7 +1625,7 @@ type RegisteredTool struct {
 
 func (x *RegisteredTool) Reset() {
 	*x = RegisteredTool{}
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[19]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1637,7 @@ func (x *RegisteredTool) String() string {
 func (*RegisteredTool) ProtoMessage() {}
 
 func (x *RegisteredTool) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_tool_service_proto_msgTypes[19]
+	mi := &file_runwire_v1_tool_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1650,7 @@ func (x *RegisteredTool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisteredTool.ProtoReflect.Descriptor instead.
 func (*RegisteredTool) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{19}
+	return file_runwire_v1_tool_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RegisteredTool) GetTool() *Tool {
@@ -1589,7 +1698,7 @@ const file_runwire_v1_tool_service_proto_rawDesc = "" +
 	"\x05tools\x18\x02 \x01(\v2\x13.runwire.v1.ToolSetR\x05toolsB\x17\n" +
 	"\x15_max_concurrent_calls\"1\n" +
 	"\aToolSet\x12&\n" +
-	"\x05tools\x18\x01 \x03(\v2\x10.runwire.v1.ToolR\x05tools\"\x94\x03\n" +
+	"\x05tools\x18\x01 \x03(\v2\x10.runwire.v1.ToolR\x05tools\"\xc8\x03\n" +
 	"\x0eToolCallReport\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12@\n" +
@@ -1600,7 +1709,8 @@ const file_runwire_v1_tool_service_proto_rawDesc = "" +
 	"\bprogress\x18\x05 \x01(\v2\x18.runwire.v1.ToolProgressH\x00R\bprogress\x120\n" +
 	"\x06result\x18\x06 \x01(\v2\x16.runwire.v1.ToolResultH\x00R\x06result\x12-\n" +
 	"\afailure\x18\a \x01(\v2\x11.runwire.v1.ErrorH\x00R\afailure\x127\n" +
-	"\astopped\x18\b \x01(\v2\x1b.runwire.v1.ToolCallStoppedH\x00R\astoppedB\b\n" +
+	"\astopped\x18\b \x01(\v2\x1b.runwire.v1.ToolCallStoppedH\x00R\astopped\x122\n" +
+	"\bquestion\x18\t \x01(\v2\x14.runwire.v1.QuestionH\x00R\bquestionB\b\n" +
 	"\x06report\"\x14\n" +
 	"\x12ToolCallAcceptance\"\x11\n" +
 	"\x0fToolCallStopped\"\x91\x01\n" +
@@ -1620,7 +1730,7 @@ const file_runwire_v1_tool_service_proto_rawDesc = "" +
 	"\x0erejected_tools\x18\x02 \x03(\v2-.runwire.v1.HostRegistered.RejectedToolsEntryR\rrejectedTools\x1aS\n" +
 	"\x12RejectedToolsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12'\n" +
-	"\x05value\x18\x02 \x01(\v2\x11.runwire.v1.ErrorR\x05value:\x028\x01\"\xc1\x02\n" +
+	"\x05value\x18\x02 \x01(\v2\x11.runwire.v1.ErrorR\x05value:\x028\x01\"\xf7\x02\n" +
 	"\vHostCommand\x12@\n" +
 	"\n" +
 	"assignment\x18\x01 \x01(\v2\x1e.runwire.v1.ToolCallAssignmentH\x00R\n" +
@@ -1628,8 +1738,14 @@ const file_runwire_v1_tool_service_proto_rawDesc = "" +
 	"\fcancellation\x18\x02 \x01(\v2 .runwire.v1.ToolCallCancellationH\x00R\fcancellation\x127\n" +
 	"\areceipt\x18\x03 \x01(\v2\x1b.runwire.v1.ToolCallReceiptH\x00R\areceipt\x12-\n" +
 	"\ago_away\x18\x04 \x01(\v2\x12.runwire.v1.GoAwayH\x00R\x06goAway\x125\n" +
-	"\theartbeat\x18\x05 \x01(\v2\x15.runwire.v1.HeartbeatH\x00R\theartbeatB\t\n" +
-	"\acommand\"\x8b\x04\n" +
+	"\theartbeat\x18\x05 \x01(\v2\x15.runwire.v1.HeartbeatH\x00R\theartbeat\x124\n" +
+	"\x06answer\x18\x06 \x01(\v2\x1a.runwire.v1.ToolCallAnswerH\x00R\x06answerB\t\n" +
+	"\acommand\"\x8c\x01\n" +
+	"\x0eToolCallAnswer\x12\x17\n" +
+	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12/\n" +
+	"\x06answer\x18\x03 \x01(\v2\x17.runwire.v1.InputAnswerR\x06answer\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x05R\x06number\"\x8b\x04\n" +
 	"\x12ToolCallAssignment\x12(\n" +
 	"\x04call\x18\x01 \x01(\v2\x14.runwire.v1.ToolCallR\x04call\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12!\n" +
@@ -1696,7 +1812,7 @@ func file_runwire_v1_tool_service_proto_rawDescGZIP() []byte {
 }
 
 var file_runwire_v1_tool_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_runwire_v1_tool_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_runwire_v1_tool_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_runwire_v1_tool_service_proto_goTypes = []any{
 	(ToolCallReceipt_Disposition)(0), // 0: runwire.v1.ToolCallReceipt.Disposition
 	(*HostToolsRequest)(nil),         // 1: runwire.v1.HostToolsRequest
@@ -1711,74 +1827,80 @@ var file_runwire_v1_tool_service_proto_goTypes = []any{
 	(*HostSession)(nil),              // 10: runwire.v1.HostSession
 	(*HostRegistered)(nil),           // 11: runwire.v1.HostRegistered
 	(*HostCommand)(nil),              // 12: runwire.v1.HostCommand
-	(*ToolCallAssignment)(nil),       // 13: runwire.v1.ToolCallAssignment
-	(*ToolCallCancellation)(nil),     // 14: runwire.v1.ToolCallCancellation
-	(*ToolCallReceipt)(nil),          // 15: runwire.v1.ToolCallReceipt
-	(*ReportToolCallRequest)(nil),    // 16: runwire.v1.ReportToolCallRequest
-	(*ReportToolCallResponse)(nil),   // 17: runwire.v1.ReportToolCallResponse
-	(*ListToolsRequest)(nil),         // 18: runwire.v1.ListToolsRequest
-	(*ListToolsResponse)(nil),        // 19: runwire.v1.ListToolsResponse
-	(*RegisteredTool)(nil),           // 20: runwire.v1.RegisteredTool
-	nil,                              // 21: runwire.v1.HostRegistration.LabelsEntry
-	nil,                              // 22: runwire.v1.HostRegistered.RejectedToolsEntry
-	nil,                              // 23: runwire.v1.ToolCallAssignment.LabelsEntry
-	(*Heartbeat)(nil),                // 24: runwire.v1.Heartbeat
-	(*Tool)(nil),                     // 25: runwire.v1.Tool
-	(*Error)(nil),                    // 26: runwire.v1.Error
-	(*ToolProgress)(nil),             // 27: runwire.v1.ToolProgress
-	(*ToolResult)(nil),               // 28: runwire.v1.ToolResult
-	(*durationpb.Duration)(nil),      // 29: google.protobuf.Duration
-	(*GoAway)(nil),                   // 30: runwire.v1.GoAway
-	(*ToolCall)(nil),                 // 31: runwire.v1.ToolCall
+	(*ToolCallAnswer)(nil),           // 13: runwire.v1.ToolCallAnswer
+	(*ToolCallAssignment)(nil),       // 14: runwire.v1.ToolCallAssignment
+	(*ToolCallCancellation)(nil),     // 15: runwire.v1.ToolCallCancellation
+	(*ToolCallReceipt)(nil),          // 16: runwire.v1.ToolCallReceipt
+	(*ReportToolCallRequest)(nil),    // 17: runwire.v1.ReportToolCallRequest
+	(*ReportToolCallResponse)(nil),   // 18: runwire.v1.ReportToolCallResponse
+	(*ListToolsRequest)(nil),         // 19: runwire.v1.ListToolsRequest
+	(*ListToolsResponse)(nil),        // 20: runwire.v1.ListToolsResponse
+	(*RegisteredTool)(nil),           // 21: runwire.v1.RegisteredTool
+	nil,                              // 22: runwire.v1.HostRegistration.LabelsEntry
+	nil,                              // 23: runwire.v1.HostRegistered.RejectedToolsEntry
+	nil,                              // 24: runwire.v1.ToolCallAssignment.LabelsEntry
+	(*Heartbeat)(nil),                // 25: runwire.v1.Heartbeat
+	(*Tool)(nil),                     // 26: runwire.v1.Tool
+	(*Error)(nil),                    // 27: runwire.v1.Error
+	(*ToolProgress)(nil),             // 28: runwire.v1.ToolProgress
+	(*ToolResult)(nil),               // 29: runwire.v1.ToolResult
+	(*Question)(nil),                 // 30: runwire.v1.Question
+	(*durationpb.Duration)(nil),      // 31: google.protobuf.Duration
+	(*GoAway)(nil),                   // 32: runwire.v1.GoAway
+	(*InputAnswer)(nil),              // 33: runwire.v1.InputAnswer
+	(*ToolCall)(nil),                 // 34: runwire.v1.ToolCall
 }
 var file_runwire_v1_tool_service_proto_depIdxs = []int32{
 	2,  // 0: runwire.v1.HostToolsRequest.registration:type_name -> runwire.v1.HostRegistration
 	6,  // 1: runwire.v1.HostToolsRequest.report:type_name -> runwire.v1.ToolCallReport
 	4,  // 2: runwire.v1.HostToolsRequest.update:type_name -> runwire.v1.HostUpdate
-	24, // 3: runwire.v1.HostToolsRequest.heartbeat:type_name -> runwire.v1.Heartbeat
-	25, // 4: runwire.v1.HostRegistration.tools:type_name -> runwire.v1.Tool
-	21, // 5: runwire.v1.HostRegistration.labels:type_name -> runwire.v1.HostRegistration.LabelsEntry
+	25, // 3: runwire.v1.HostToolsRequest.heartbeat:type_name -> runwire.v1.Heartbeat
+	26, // 4: runwire.v1.HostRegistration.tools:type_name -> runwire.v1.Tool
+	22, // 5: runwire.v1.HostRegistration.labels:type_name -> runwire.v1.HostRegistration.LabelsEntry
 	3,  // 6: runwire.v1.HostRegistration.in_flight:type_name -> runwire.v1.ToolCallRef
 	5,  // 7: runwire.v1.HostUpdate.tools:type_name -> runwire.v1.ToolSet
-	25, // 8: runwire.v1.ToolSet.tools:type_name -> runwire.v1.Tool
+	26, // 8: runwire.v1.ToolSet.tools:type_name -> runwire.v1.Tool
 	7,  // 9: runwire.v1.ToolCallReport.acceptance:type_name -> runwire.v1.ToolCallAcceptance
-	26, // 10: runwire.v1.ToolCallReport.rejection:type_name -> runwire.v1.Error
-	27, // 11: runwire.v1.ToolCallReport.progress:type_name -> runwire.v1.ToolProgress
-	28, // 12: runwire.v1.ToolCallReport.result:type_name -> runwire.v1.ToolResult
-	26, // 13: runwire.v1.ToolCallReport.failure:type_name -> runwire.v1.Error
+	27, // 10: runwire.v1.ToolCallReport.rejection:type_name -> runwire.v1.Error
+	28, // 11: runwire.v1.ToolCallReport.progress:type_name -> runwire.v1.ToolProgress
+	29, // 12: runwire.v1.ToolCallReport.result:type_name -> runwire.v1.ToolResult
+	27, // 13: runwire.v1.ToolCallReport.failure:type_name -> runwire.v1.Error
 	8,  // 14: runwire.v1.ToolCallReport.stopped:type_name -> runwire.v1.ToolCallStopped
-	11, // 15: runwire.v1.HostToolsResponse.registered:type_name -> runwire.v1.HostRegistered
-	12, // 16: runwire.v1.HostToolsResponse.command:type_name -> runwire.v1.HostCommand
-	29, // 17: runwire.v1.HostSession.heartbeat_interval:type_name -> google.protobuf.Duration
-	29, // 18: runwire.v1.HostSession.grace:type_name -> google.protobuf.Duration
-	10, // 19: runwire.v1.HostRegistered.session:type_name -> runwire.v1.HostSession
-	22, // 20: runwire.v1.HostRegistered.rejected_tools:type_name -> runwire.v1.HostRegistered.RejectedToolsEntry
-	13, // 21: runwire.v1.HostCommand.assignment:type_name -> runwire.v1.ToolCallAssignment
-	14, // 22: runwire.v1.HostCommand.cancellation:type_name -> runwire.v1.ToolCallCancellation
-	15, // 23: runwire.v1.HostCommand.receipt:type_name -> runwire.v1.ToolCallReceipt
-	30, // 24: runwire.v1.HostCommand.go_away:type_name -> runwire.v1.GoAway
-	24, // 25: runwire.v1.HostCommand.heartbeat:type_name -> runwire.v1.Heartbeat
-	31, // 26: runwire.v1.ToolCallAssignment.call:type_name -> runwire.v1.ToolCall
-	29, // 27: runwire.v1.ToolCallAssignment.timeout:type_name -> google.protobuf.Duration
-	29, // 28: runwire.v1.ToolCallAssignment.progress_timeout:type_name -> google.protobuf.Duration
-	23, // 29: runwire.v1.ToolCallAssignment.labels:type_name -> runwire.v1.ToolCallAssignment.LabelsEntry
-	0,  // 30: runwire.v1.ToolCallReceipt.disposition:type_name -> runwire.v1.ToolCallReceipt.Disposition
-	6,  // 31: runwire.v1.ReportToolCallRequest.report:type_name -> runwire.v1.ToolCallReport
-	15, // 32: runwire.v1.ReportToolCallResponse.receipt:type_name -> runwire.v1.ToolCallReceipt
-	20, // 33: runwire.v1.ListToolsResponse.tools:type_name -> runwire.v1.RegisteredTool
-	25, // 34: runwire.v1.RegisteredTool.tool:type_name -> runwire.v1.Tool
-	26, // 35: runwire.v1.HostRegistered.RejectedToolsEntry.value:type_name -> runwire.v1.Error
-	1,  // 36: runwire.v1.ToolService.HostTools:input_type -> runwire.v1.HostToolsRequest
-	16, // 37: runwire.v1.ToolService.ReportToolCall:input_type -> runwire.v1.ReportToolCallRequest
-	18, // 38: runwire.v1.ToolService.ListTools:input_type -> runwire.v1.ListToolsRequest
-	9,  // 39: runwire.v1.ToolService.HostTools:output_type -> runwire.v1.HostToolsResponse
-	17, // 40: runwire.v1.ToolService.ReportToolCall:output_type -> runwire.v1.ReportToolCallResponse
-	19, // 41: runwire.v1.ToolService.ListTools:output_type -> runwire.v1.ListToolsResponse
-	39, // [39:42] is the sub-list for method output_type
-	36, // [36:39] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	30, // 15: runwire.v1.ToolCallReport.question:type_name -> runwire.v1.Question
+	11, // 16: runwire.v1.HostToolsResponse.registered:type_name -> runwire.v1.HostRegistered
+	12, // 17: runwire.v1.HostToolsResponse.command:type_name -> runwire.v1.HostCommand
+	31, // 18: runwire.v1.HostSession.heartbeat_interval:type_name -> google.protobuf.Duration
+	31, // 19: runwire.v1.HostSession.grace:type_name -> google.protobuf.Duration
+	10, // 20: runwire.v1.HostRegistered.session:type_name -> runwire.v1.HostSession
+	23, // 21: runwire.v1.HostRegistered.rejected_tools:type_name -> runwire.v1.HostRegistered.RejectedToolsEntry
+	14, // 22: runwire.v1.HostCommand.assignment:type_name -> runwire.v1.ToolCallAssignment
+	15, // 23: runwire.v1.HostCommand.cancellation:type_name -> runwire.v1.ToolCallCancellation
+	16, // 24: runwire.v1.HostCommand.receipt:type_name -> runwire.v1.ToolCallReceipt
+	32, // 25: runwire.v1.HostCommand.go_away:type_name -> runwire.v1.GoAway
+	25, // 26: runwire.v1.HostCommand.heartbeat:type_name -> runwire.v1.Heartbeat
+	13, // 27: runwire.v1.HostCommand.answer:type_name -> runwire.v1.ToolCallAnswer
+	33, // 28: runwire.v1.ToolCallAnswer.answer:type_name -> runwire.v1.InputAnswer
+	34, // 29: runwire.v1.ToolCallAssignment.call:type_name -> runwire.v1.ToolCall
+	31, // 30: runwire.v1.ToolCallAssignment.timeout:type_name -> google.protobuf.Duration
+	31, // 31: runwire.v1.ToolCallAssignment.progress_timeout:type_name -> google.protobuf.Duration
+	24, // 32: runwire.v1.ToolCallAssignment.labels:type_name -> runwire.v1.ToolCallAssignment.LabelsEntry
+	0,  // 33: runwire.v1.ToolCallReceipt.disposition:type_name -> runwire.v1.ToolCallReceipt.Disposition
+	6,  // 34: runwire.v1.ReportToolCallRequest.report:type_name -> runwire.v1.ToolCallReport
+	16, // 35: runwire.v1.ReportToolCallResponse.receipt:type_name -> runwire.v1.ToolCallReceipt
+	21, // 36: runwire.v1.ListToolsResponse.tools:type_name -> runwire.v1.RegisteredTool
+	26, // 37: runwire.v1.RegisteredTool.tool:type_name -> runwire.v1.Tool
+	27, // 38: runwire.v1.HostRegistered.RejectedToolsEntry.value:type_name -> runwire.v1.Error
+	1,  // 39: runwire.v1.ToolService.HostTools:input_type -> runwire.v1.HostToolsRequest
+	17, // 40: runwire.v1.ToolService.ReportToolCall:input_type -> runwire.v1.ReportToolCallRequest
+	19, // 41: runwire.v1.ToolService.ListTools:input_type -> runwire.v1.ListToolsRequest
+	9,  // 42: runwire.v1.ToolService.HostTools:output_type -> runwire.v1.HostToolsResponse
+	18, // 43: runwire.v1.ToolService.ReportToolCall:output_type -> runwire.v1.ReportToolCallResponse
+	20, // 44: runwire.v1.ToolService.ListTools:output_type -> runwire.v1.ListToolsResponse
+	42, // [42:45] is the sub-list for method output_type
+	39, // [39:42] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_runwire_v1_tool_service_proto_init() }
@@ -1804,6 +1926,7 @@ func file_runwire_v1_tool_service_proto_init() {
 		(*ToolCallReport_Result)(nil),
 		(*ToolCallReport_Failure)(nil),
 		(*ToolCallReport_Stopped)(nil),
+		(*ToolCallReport_Question)(nil),
 	}
 	file_runwire_v1_tool_service_proto_msgTypes[8].OneofWrappers = []any{
 		(*HostToolsResponse_Registered)(nil),
@@ -1815,6 +1938,7 @@ func file_runwire_v1_tool_service_proto_init() {
 		(*HostCommand_Receipt)(nil),
 		(*HostCommand_GoAway)(nil),
 		(*HostCommand_Heartbeat)(nil),
+		(*HostCommand_Answer)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1822,7 +1946,7 @@ func file_runwire_v1_tool_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runwire_v1_tool_service_proto_rawDesc), len(file_runwire_v1_tool_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -68,6 +68,7 @@ fn sent(engine: &mut Engine) -> Vec<String> {
                 Report::Result(_) => "result",
                 Report::Failure(_) => "failure",
                 Report::Stopped(_) => "stopped",
+                Report::Question(_) => "question",
             };
             format!("{}/{} {kind}", report.call_id, report.attempt)
         })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     At, Intake, duration, fault,
+    input::{encode_answer, question},
     message::{decode_call_id, decode_output, decode_result},
     run::{host_id, labels, optional_host_id},
     small_count,
@@ -123,38 +124,52 @@ fn delivery(call_id: &str, attempt: i32, at: &At<'_>) -> Result<Delivery, Fault>
     })
 }
 
-/// What a host says about a call.
-///
-/// A report that cannot be assigned to a delivery is a fault of the stream. A result that can be, but
-/// is malformed, fails that one call: the stream carries calls of other runs.
-pub(in crate::rpc) fn report(wire: v1::ToolCallReport) -> Result<(Delivery, Report), Fault> {
-    use v1::tool_call_report::Report as Wire;
-    let at = At::root("report");
-    let delivery = delivery(&wire.call_id, wire.attempt, &at)?;
-    let report = match at.field("report").required(wire.report)? {
-        Wire::Acceptance(_) => Report::Accepted,
-        Wire::Rejection(error) => {
-            Report::Rejected(fault::decode_from_host(error, &at.field("rejection"))?)
-        }
-        Wire::Progress(progress) => progress_report(progress, &at.field("progress"))?,
-        Wire::Result(mut result) => {
-            // The report says which call it is about; the result need not say it again.
-            result.call_id.clone_from(&wire.call_id);
-            match decode_result(result, &at.field("result")) {
-                Ok(result) => Report::Result(Arc::new(result)),
-                Err(malformed) => Report::Failed(malformed_result(&malformed)),
+impl Intake {
+    /// What a host says about a call.
+    ///
+    /// A report that cannot be assigned to a delivery is a fault of the stream. A result or a question that can
+    /// be, but is malformed, fails that one call: the stream carries calls of other runs.
+    pub(in crate::rpc) fn report(
+        &self,
+        wire: v1::ToolCallReport,
+    ) -> Result<(Delivery, Report), Fault> {
+        use v1::tool_call_report::Report as Wire;
+        let at = At::root("report");
+        let delivery = delivery(&wire.call_id, wire.attempt, &at)?;
+        let report = match at.field("report").required(wire.report)? {
+            Wire::Acceptance(_) => Report::Accepted,
+            Wire::Rejection(error) => {
+                Report::Rejected(fault::decode_from_host(error, &at.field("rejection"))?)
             }
-        }
-        Wire::Failure(error) => {
-            Report::Failed(fault::decode_from_host(error, &at.field("failure"))?)
-        }
-        Wire::Stopped(_) => Report::Stopped,
-    };
-    Ok((delivery, report))
+            Wire::Progress(progress) => progress_report(progress, &at.field("progress"))?,
+            Wire::Result(mut result) => {
+                // The report says which call it is about; the result need not say it again.
+                result.call_id.clone_from(&wire.call_id);
+                match decode_result(result, &at.field("result")) {
+                    Ok(result) => Report::Result(Arc::new(result)),
+                    Err(malformed) => Report::Failed(malformed_result(&malformed)),
+                }
+            }
+            Wire::Failure(error) => {
+                Report::Failed(fault::decode_from_host(error, &at.field("failure"))?)
+            }
+            Wire::Stopped(_) => Report::Stopped,
+            Wire::Question(asked) => match question(asked, &self.schema, &at.field("question")) {
+                Ok(question) => Report::Question(Arc::new(question)),
+                Err(malformed) => Report::Failed(malformed_question(&malformed)),
+            },
+        };
+        Ok((delivery, report))
+    }
 }
 
 fn malformed_result(fault: &Fault) -> Fault {
     let message = format!("the host's result is malformed: {}", fault.message);
+    Fault::new(Reason::ToolFailed, message).with("host_reason", fault.reason)
+}
+
+fn malformed_question(fault: &Fault) -> Fault {
+    let message = format!("the host's question is malformed: {}", fault.message);
     Fault::new(Reason::ToolFailed, message).with("host_reason", fault.reason)
 }
 
@@ -186,6 +201,16 @@ pub(in crate::rpc) fn command(command: &Command) -> v1::HostCommand {
             delivery,
             disposition,
         } => Wire::Receipt(receipt(delivery, *disposition)),
+        Command::Answer {
+            delivery,
+            number,
+            answer,
+        } => Wire::Answer(v1::ToolCallAnswer {
+            call_id: delivery.call_id.to_string(),
+            attempt: small_count(delivery.attempt),
+            answer: Some(encode_answer(answer)),
+            number: small_count(*number),
+        }),
         Command::GoAway { time_left } => Wire::GoAway(v1::GoAway {
             time_left: Some(duration(*time_left)),
         }),

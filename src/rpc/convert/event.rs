@@ -198,6 +198,7 @@ fn encode_update(update: &ToolCallUpdate) -> v1::ToolCallUpdate {
         state: match update.state {
             CallState::Pending => State::Pending,
             CallState::Running => State::Running,
+            CallState::InputRequired => State::InputRequired,
             CallState::Succeeded => State::Succeeded,
             CallState::Failed => State::Failed,
             CallState::Cancelled => State::Cancelled,

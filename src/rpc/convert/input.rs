@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::{At, message::encode_call, timestamp};
+use super::{At, SchemaCheck, message::encode_call, small_count, timestamp};
 use crate::{
     domain::{
         fault::Fault,
         id::InputId,
-        input::{Ask, InputAnswer, InputAnswered, Verdict},
+        input::{Ask, InputAnswer, InputAnswered, Question, Verdict},
         run::Run,
     },
     pb::v1,
@@ -16,6 +16,7 @@ use crate::{
 const MOST_ANSWERS: usize = 64;
 const MOST_CONTENT_BYTES: usize = 1024 * 1024;
 const MOST_REASON_CHARS: usize = 1024;
+const MOST_QUESTION_CHARS: usize = 4096;
 
 /// The answers of a request: at least one, each to another input.
 pub(in crate::rpc) fn answers(wire: Vec<v1::InputAnswer>) -> Result<Vec<InputAnswer>, Fault> {
@@ -80,6 +81,7 @@ pub(super) fn encode_required(run: &Run) -> Vec<v1::RequiredInput> {
             run_id: run.id.to_string(),
             kind: Some(match &input.ask {
                 Ask::Approval(call) => Kind::ToolApproval(encode_call(call)),
+                Ask::Question(question) => Kind::Question(encode_question(question)),
             }),
             expire_time: Some(timestamp(input.expire_time)),
             call_id: input.call_id.to_string(),
@@ -88,10 +90,56 @@ pub(super) fn encode_required(run: &Run) -> Vec<v1::RequiredInput> {
         .collect()
 }
 
+fn encode_question(question: &Question) -> v1::Question {
+    v1::Question {
+        message: question.message.clone(),
+        schema_json: question
+            .schema
+            .as_ref()
+            .map_or_else(String::new, |json| json.as_str().to_owned()),
+        number: small_count(question.number),
+    }
+}
+
+/// What a tool asks.
+pub(super) fn question(
+    wire: v1::Question,
+    schema: &SchemaCheck,
+    at: &At<'_>,
+) -> Result<Question, Fault> {
+    if wire.message.is_empty() {
+        return Err(at.field("message").invalid("is required"));
+    }
+    let at_schema = at.field("schema_json");
+    let answer = match &*wire.schema_json {
+        "" => None,
+        text => {
+            let json = at_schema.object(text)?;
+            schema(&json).map_err(|fault| at_schema.blame(fault))?;
+            Some(json)
+        }
+    };
+    Ok(Question {
+        number: match wire.number {
+            0 => 1,
+            number => at.field("number").positive(number)?,
+        },
+        message: wire.message.chars().take(MOST_QUESTION_CHARS).collect(),
+        schema: answer,
+    })
+}
+
 /// An answer that counted.
 pub(super) fn encode_answered(answered: &InputAnswered) -> v1::InputAnswer {
+    v1::InputAnswer {
+        principal: answered.principal.as_deref().unwrap_or_default().to_owned(),
+        ..encode_answer(&answered.answer)
+    }
+}
+
+/// An answer.
+pub(super) fn encode_answer(answer: &InputAnswer) -> v1::InputAnswer {
     use v1::input_answer::Action;
-    let answer = &answered.answer;
     v1::InputAnswer {
         input_id: answer.input_id.to_string(),
         action: match answer.verdict {
@@ -104,6 +152,6 @@ pub(super) fn encode_answered(answered: &InputAnswered) -> v1::InputAnswer {
             .as_ref()
             .map_or_else(String::new, |json| json.as_str().to_owned()),
         reason: answer.reason.clone(),
-        principal: answered.principal.as_deref().unwrap_or_default().to_owned(),
+        principal: String::new(),
     }
 }

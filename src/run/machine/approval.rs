@@ -16,7 +16,6 @@ use crate::{
         message::ToolCall,
         policy::{Action, PolicyDecision},
         time::Timestamp,
-        tool::ToolSpec,
     },
     run::port::Offer,
 };
@@ -55,35 +54,44 @@ pub(super) fn admit(
 }
 
 impl Machine {
-    /// Whether an answer fits what is asked: an accepting one may bring other arguments, which `check` must
-    /// find right. Says nothing of an answer that the run does not wait for.
+    /// Whether an answer fits what is asked: the answer to a question its schema, other arguments for a call
+    /// those of its tool; `check` judges by a schema. Says nothing of an answer that the run does not wait
+    /// for.
     ///
     /// # Errors
     /// `ARGUMENTS_MALFORMED`, `ARGUMENTS_INVALID`, `INVALID_REQUEST`; of the answer's content.
     pub fn judge(
         &self,
         answer: &InputAnswer,
-        check: impl Fn(&ToolSpec, &JsonText) -> Result<(), Fault>,
+        check: impl Fn(&JsonText, &JsonText) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let Some(call) = self.call_that_asks(answer) else {
+        let Some((call, input)) = self
+            .call_that_asks(answer)
+            .and_then(|call| Some((call, call.input()?)))
+        else {
             return Ok(());
         };
-        let Some(content) = &answer.content else {
-            return Ok(());
+        let wrong = |why| Err(Fault::new(Reason::InvalidRequest, why));
+        let content = match (answer.verdict, &answer.content) {
+            (Verdict::Decline, None) => return Ok(()),
+            (Verdict::Decline, Some(_)) => return wrong("is for answers that accept"),
+            (Verdict::Accept, content) => content.as_ref(),
         };
-        if answer.verdict == Verdict::Decline {
-            let why = "an answer that declines has no content";
-            return Err(Fault::new(Reason::InvalidRequest, why));
-        }
-        match (call.input().map(|input| &input.ask), call.tool()) {
-            (Some(Ask::Approval(_)), Some(tool)) => {
-                let arguments = JsonText::parse_object(content.as_str()).map_err(|_invalid| {
+        match (&input.ask, content) {
+            (Ask::Approval(_), None) => Ok(()),
+            (Ask::Approval(_), Some(arguments)) => {
+                let arguments = JsonText::parse_object(arguments.as_str()).map_err(|_invalid| {
                     let why = "the arguments are not a JSON object";
                     Fault::new(Reason::ArgumentsMalformed, why)
                 })?;
-                check(tool, &arguments)
+                call.tool()
+                    .map_or(Ok(()), |tool| check(&tool.input_schema, &arguments))
             }
-            (None, _) | (_, None) => Ok(()),
+            (Ask::Question(question), content) => match (&question.schema, content) {
+                (None, _) => Ok(()),
+                (Some(_), None) => wrong("is required"),
+                (Some(schema), Some(content)) => check(schema, content),
+            },
         }
     }
 
@@ -124,7 +132,7 @@ impl Machine {
                     call_id,
                     principal: Some(Arc::clone(principal)),
                 })));
-                call.answer(&answer, &mut cx);
+                call.answer(answer, &mut cx);
             }
         }
         self.advance(now);

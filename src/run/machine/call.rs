@@ -17,7 +17,7 @@ use crate::{
         event::{CallPlan, CallState, ToolCallUpdate},
         fault::Fault,
         id::HostId,
-        input::RequiredInput,
+        input::{InputAnswer, RequiredInput},
         json::JsonText,
         message::{ToolCall, ToolResult},
         time::Timestamp,
@@ -51,6 +51,8 @@ enum Phase {
         until: Timestamp,
         silent_until: Option<Timestamp>,
     },
+    /// Its tool has asked a person something; so much time is left to it after the answer.
+    Asking { until: Timestamp, left: Duration },
     /// The run is being cancelled; the host's word is awaited.
     Stopping { until: Timestamp, accepted: bool },
     /// Settled.
@@ -87,6 +89,8 @@ pub(super) struct Call {
     accept_until: Timestamp,
     /// What it waits for of people.
     input: Option<Arc<RequiredInput>>,
+    /// The newest question of the delivery that was answered, and the answer.
+    answered: Option<(u32, Arc<InputAnswer>)>,
     /// Whether its arguments are no longer those that the model has written.
     is_edited: bool,
 }
@@ -157,6 +161,7 @@ impl Call {
             rejections: 0,
             accept_until: Timestamp::default(),
             input: None,
+            answered: None,
             is_edited: false,
         }
     }
@@ -195,6 +200,7 @@ impl Call {
             Phase::Queued | Phase::Done => None,
             Phase::Seeking => Some(self.accept_until),
             Phase::Held { until }
+            | Phase::Asking { until, .. }
             | Phase::Backoff { until }
             | Phase::Offered { until }
             | Phase::Recalled { until }
@@ -225,14 +231,16 @@ impl Call {
             CallState::Pending if self.plan.is_none() => {
                 self.settle_trouble(&Trouble::Changed, cx);
             }
-            CallState::Running if self.may_begin_again(cx) => {
+            CallState::Running | CallState::InputRequired if self.may_begin_again(cx) => {
                 self.change(CallState::Pending).host_id = None;
                 cx.fact(Arc::clone(&self.update));
             }
-            CallState::Running if self.may_redeliver() => {
+            CallState::Running | CallState::InputRequired if self.may_redeliver() => {
                 self.settle_trouble(&Trouble::HostLost, cx);
             }
-            CallState::Running => self.settle_trouble(&Trouble::OutcomeUnknown, cx),
+            CallState::Running | CallState::InputRequired => {
+                self.settle_trouble(&Trouble::OutcomeUnknown, cx);
+            }
             CallState::Pending
             | CallState::Succeeded
             | CallState::Failed
@@ -252,7 +260,7 @@ impl Call {
         }
         match self.phase {
             Phase::Queued | Phase::Done => {}
-            Phase::Held { .. } => self.expire_input(cx),
+            Phase::Held { .. } | Phase::Asking { .. } => self.expire_input(cx),
             Phase::Backoff { .. } => self.deliver_in_time(cx),
             Phase::Seeking => self.expire(&Trouble::NoHost(self.accept_timeout(cx)), cx),
             Phase::Offered { .. } if cx.now >= self.accept_until => {
@@ -285,8 +293,9 @@ impl Call {
                 return self.settle_trouble(&Trouble::Cancelled, cx);
             }
             Phase::Seeking | Phase::Offered { .. } | Phase::Recalled { .. } => false,
-            Phase::Running { .. } => true,
+            Phase::Running { .. } | Phase::Asking { .. } => true,
         };
+        self.input = None;
         cx.effect(Effect::Cancel(self.delivery(), StopReason::RunCancelled));
         self.phase = Phase::Stopping {
             until: cx.now + cx.world.settings.cancel_grace,
@@ -302,7 +311,7 @@ impl Call {
                 return self.settle_trouble(trouble, cx);
             }
             Phase::Seeking | Phase::Offered { .. } | Phase::Recalled { .. } => false,
-            Phase::Running { .. } => true,
+            Phase::Running { .. } | Phase::Asking { .. } => true,
             Phase::Stopping { accepted, .. } => return self.close(accepted, trouble, cx),
         };
         cx.effect(Effect::Cancel(self.delivery(), StopReason::RunCancelled));
@@ -327,7 +336,10 @@ impl Call {
     fn restart(&mut self, wait: Duration, cx: &mut Cx<'_>) {
         let resumes = cx.now + wait;
         self.accept_until = resumes + self.accept_timeout(cx);
-        if self.update.state == CallState::Running {
+        if matches!(
+            self.update.state,
+            CallState::Running | CallState::InputRequired
+        ) {
             self.change(CallState::Pending).host_id = None;
             self.store(cx);
         }
@@ -337,6 +349,8 @@ impl Call {
     /// Ends this delivery and begins the next one after a wait.
     fn again(&mut self, wait: Duration, cx: &mut Cx<'_>) {
         cx.effect(Effect::Release(self.delivery()));
+        self.input = None;
+        self.answered = None;
         if wait.is_zero() {
             self.deliver_in_time(cx);
         } else {

@@ -132,6 +132,8 @@ pub enum Effect {
     Assign(Box<Assignment>),
     /// Tell a delivery's host to stop.
     Cancel(Delivery, StopReason),
+    /// Tell a delivery's host what was answered to its question of this number.
+    Answer(Delivery, u32, Arc<InputAnswer>),
     /// A delivery is over.
     Release(Delivery),
     /// Show how far a call is.

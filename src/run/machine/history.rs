@@ -89,7 +89,11 @@ impl History {
             .into_iter()
             .find(|open| open.call.id == update.call.id)
         {
-            open.begun += u32::from(update.state == CallState::Running);
+            // Not when it goes on after a question.
+            let asked = open.update.as_ref().map(|known| known.state);
+            let begins =
+                update.state == CallState::Running && asked != Some(CallState::InputRequired);
+            open.begun += u32::from(begins);
             open.plan = update.plan.clone().or(open.plan.take());
             open.update = Some(Arc::clone(update));
         }

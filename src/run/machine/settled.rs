@@ -31,7 +31,10 @@ impl From<&ToolCallUpdate> for Settled {
             CallState::Failed if reason == Some(Reason::ResultTooLarge) => By::Result,
             CallState::Failed if reason == Some(Reason::ToolFailed) => By::Failure,
             CallState::Cancelled => By::Stop,
-            CallState::Failed | CallState::Pending | CallState::Running => By::None,
+            CallState::Failed
+            | CallState::Pending
+            | CallState::Running
+            | CallState::InputRequired => By::None,
         };
         // Whoever still asks whether it may begin has not begun what nobody waits for any more.
         let unknown = reason == Some(Reason::OutcomeUnknown);
@@ -47,7 +50,7 @@ impl Settled {
     /// What became of a report on the given delivery of the call.
     pub(in crate::run) fn disposition(self, attempt: u32, report: &Report) -> Disposition {
         let counted = match report {
-            Report::Accepted => true,
+            Report::Accepted | Report::Question(_) => true,
             Report::Result(_) => self.by == By::Result,
             Report::Failed(_) => self.by == By::Failure,
             Report::Stopped => self.by == By::Stop,

@@ -4,6 +4,7 @@ mod approvals;
 mod calls;
 mod endings;
 mod property;
+mod questions;
 mod recovery;
 mod rig;
 mod turns;

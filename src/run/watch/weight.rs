@@ -77,6 +77,10 @@ fn of_input(input: &RequiredInput) -> usize {
         + input.reason.len()
         + match &input.ask {
             Ask::Approval(call) => of_call(call),
+            Ask::Question(question) => {
+                let schema = question.schema.as_ref();
+                question.message.len() + schema.map_or(0, |json| json.as_str().len())
+            }
         }
 }
 

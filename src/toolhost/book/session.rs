@@ -257,6 +257,7 @@ impl<S: Clone, I: Clone> Book<S, I> {
             self.give_up(&delivery);
         }
         for delivery in kept {
+            self.tell_answer(key, &delivery);
             let stop = self.calls.get(&delivery).and_then(|call| call.stop);
             if let Some(reason) = stop {
                 self.tell_cancel(key, delivery, reason);

@@ -106,6 +106,9 @@ fn line(effect: &Effect<u32, u32>) -> String {
             Command::Cancel { delivery, reason } => {
                 format!("s{to} cancel {} {}", name(delivery), reason.name())
             }
+            Command::Answer {
+                delivery, number, ..
+            } => format!("s{to} answer {} {number}", name(delivery)),
             Command::GoAway { time_left } => format!("s{to} go away {}", time_left.as_secs()),
             Command::Receipt { .. } | Command::Heartbeat => panic!("the book sends none"),
         },

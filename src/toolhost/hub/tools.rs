@@ -11,6 +11,7 @@ use crate::{
         call::{Assignment, Delivery, StopReason},
         fault::Fault,
         id::RunId,
+        input::InputAnswer,
         json::JsonText,
         principal::Tenant,
         tool::{ToolBinding, ToolSpec},
@@ -38,6 +39,14 @@ impl Tools for Hub {
 
     fn check(&self, tool: &ToolSpec, arguments: &JsonText) -> Result<(), Fault> {
         self.schemas.check(&tool.input_schema, arguments)
+    }
+
+    fn check_answer(&self, schema: &JsonText, answer: &JsonText) -> Result<(), Fault> {
+        self.schemas.check(schema, answer)
+    }
+
+    fn answer(&self, delivery: &Delivery, number: u32, answer: Arc<InputAnswer>) {
+        self.with(|book, _| book.answer(delivery, number, answer));
     }
 
     fn assign(&self, tenant: &Tenant, assignment: Assignment, inbox: Inbox) {

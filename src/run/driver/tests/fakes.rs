@@ -23,6 +23,7 @@ use crate::{
         event::{Event, Fact},
         fault::{Fault, Reason},
         id::{CallId, HostId, RequestId, RunId, ThreadId},
+        input::InputAnswer,
         json::JsonText,
         message::{Content, Message, Part, Role, ToolCall, ToolResult},
         model::{FinishReason, ModelRef, Usage},
@@ -267,6 +268,12 @@ impl Tools for FakeTools {
         assert!(tool.name.as_str() != "boom", "the check has a defect");
         Ok(())
     }
+
+    fn check_answer(&self, _schema: &JsonText, _answer: &JsonText) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn answer(&self, _delivery: &Delivery, _number: u32, _answer: Arc<InputAnswer>) {}
 
     fn assign(&self, _tenant: &Tenant, assignment: Assignment, inbox: Inbox) {
         let delivery = assignment.delivery.clone();

@@ -1,18 +1,19 @@
-//! A call that waits for people: its approval.
+//! A call that waits for people: for its approval, or for the answer to what its tool has asked.
 
 use std::sync::Arc;
 
 use super::{Call, Phase};
 use crate::{
     domain::{
+        call::Disposition,
         event::{CallState, Fact},
-        id::InputId,
-        input::{Ask, InputAnswer, InputAnswered, RequiredInput, Verdict},
+        id::{HostId, InputId},
+        input::{Ask, InputAnswer, InputAnswered, Question, RequiredInput, Verdict},
         json::JsonText,
         message::{Content, Part, ToolCall, ToolResult},
         tool::ToolSpec,
     },
-    run::machine::{trouble::Trouble, world::Cx},
+    run::machine::{effect::Effect, trouble::Trouble, world::Cx},
 };
 
 impl Call {
@@ -22,7 +23,7 @@ impl Call {
         let expire_time = cx.now + cx.world.settings.input_timeout;
         self.phase = Phase::Held { until: expire_time };
         self.input = Some(Arc::new(RequiredInput {
-            id: InputId::of_call(&call.id, 0),
+            id: InputId::of_call(&call.id),
             call_id: call.id.clone(),
             ask: Ask::Approval(Arc::clone(call)),
             reason,
@@ -62,41 +63,124 @@ impl Call {
         self.plan.as_ref().map(|plan| &plan.spec)
     }
 
-    /// Takes the answer to what it waits for.
-    pub(in crate::run::machine) fn answer(&mut self, answer: &InputAnswer, cx: &mut Cx<'_>) {
-        if !self.is_held() {
-            return;
+    /// A host asks a person something. One that has not accepted the call as yet does so by asking. The same
+    /// question again is answered again, if it was.
+    pub(super) fn asks(
+        &mut self,
+        host_id: HostId,
+        question: Arc<Question>,
+        cx: &mut Cx<'_>,
+    ) -> Disposition {
+        let number = question.number;
+        match self.phase {
+            Phase::Seeking | Phase::Offered { .. } => self.run_at(host_id, cx),
+            Phase::Running { .. } => {}
+            Phase::Asking { .. } => {
+                let open = self.input.as_ref().map(|input| &input.ask);
+                let is_open = matches!(open, Some(Ask::Question(open)) if open.number == number);
+                return if is_open {
+                    Disposition::Duplicate
+                } else {
+                    Disposition::Stale
+                };
+            }
+            Phase::Queued
+            | Phase::Held { .. }
+            | Phase::Backoff { .. }
+            | Phase::Recalled { .. }
+            | Phase::Stopping { .. }
+            | Phase::Done => return Disposition::Stale,
         }
-        self.input = None;
-        match answer.verdict {
-            Verdict::Accept => {
+        if let Some((newest, answer)) = &self.answered
+            && number <= *newest
+        {
+            if number == *newest {
+                let answer = Arc::clone(answer);
+                cx.effect(Effect::Answer(self.delivery(), number, answer));
+            }
+            return Disposition::Duplicate;
+        }
+        self.wait_for_answer(question, cx);
+        Disposition::Applied
+    }
+
+    fn wait_for_answer(&mut self, question: Arc<Question>, cx: &mut Cx<'_>) {
+        let Phase::Running { until, .. } = self.phase else {
+            return;
+        };
+        let call_id = self.update.call.id.clone();
+        let expire_time = cx.now + cx.world.settings.input_timeout;
+        self.phase = Phase::Asking {
+            until: expire_time,
+            left: until.since(cx.now),
+        };
+        self.input = Some(Arc::new(RequiredInput {
+            id: InputId::of_question(&call_id, self.attempt, question.number),
+            call_id,
+            ask: Ask::Question(question),
+            reason: String::new(),
+            expire_time,
+        }));
+        self.change(CallState::InputRequired);
+        self.store(cx);
+    }
+
+    /// Takes the answer to what it waits for.
+    pub(in crate::run::machine) fn answer(&mut self, answer: InputAnswer, cx: &mut Cx<'_>) {
+        let Some(input) = self.input.take() else {
+            return;
+        };
+        match (&input.ask, answer.verdict) {
+            (Ask::Question(question), _) => self.tell_host(question.number, answer, cx),
+            (Ask::Approval(_), Verdict::Accept) => {
                 self.phase = Phase::Queued;
                 if let Some(arguments) = &answer.content {
                     self.edit(arguments, cx);
                 }
             }
-            Verdict::Decline => {
-                self.settle_trouble(&Trouble::Declined(answer.reason.clone()), cx);
+            (Ask::Approval(_), Verdict::Decline) => {
+                self.settle_trouble(&Trouble::Declined(answer.reason), cx);
             }
         }
     }
 
-    /// Nobody has answered in time.
-    pub(super) fn expire_input(&mut self, cx: &mut Cx<'_>) {
-        let Some(input) = self.input.take() else {
+    /// The tool has its answer: its clock goes on.
+    fn tell_host(&mut self, number: u32, answer: InputAnswer, cx: &mut Cx<'_>) {
+        let Phase::Asking { left, .. } = self.phase else {
             return;
         };
+        self.phase = Phase::Running {
+            until: cx.now + left,
+            silent_until: self.silent_until(cx),
+        };
+        self.change(CallState::Running);
+        self.store(cx);
+        let answer = Arc::new(answer);
+        self.answered = Some((number, Arc::clone(&answer)));
+        cx.effect(Effect::Answer(self.delivery(), number, answer));
+    }
+
+    /// Nobody has answered in time.
+    pub(super) fn expire_input(&mut self, cx: &mut Cx<'_>) {
+        let Some(input) = self.input.clone() else {
+            return;
+        };
+        let answer = InputAnswer {
+            input_id: input.id.clone(),
+            verdict: Verdict::Decline,
+            content: None,
+            reason: String::new(),
+        };
         cx.out.fact(Fact::InputAnswered(Arc::new(InputAnswered {
-            answer: InputAnswer {
-                input_id: input.id.clone(),
-                verdict: Verdict::Decline,
-                content: None,
-                reason: String::new(),
-            },
+            answer: answer.clone(),
             call_id: input.call_id.clone(),
             principal: None,
         })));
-        self.settle_trouble(&Trouble::Unanswered, cx);
+        if self.is_held() {
+            self.settle_trouble(&Trouble::Unanswered, cx);
+        } else {
+            self.answer(answer, cx);
+        }
     }
 
     /// The call runs with other arguments than those that the model has written.

@@ -48,7 +48,7 @@ impl Call {
     fn not_begun(&mut self, cx: &mut Cx<'_>) {
         match self.phase {
             // It had accepted: what it says now may be true of the process, not of the tool.
-            Phase::Running { .. } => self.lost(cx),
+            Phase::Running { .. } | Phase::Asking { .. } => self.lost(cx),
             Phase::Stopping { accepted, .. } => self.close(accepted, &Trouble::Cancelled, cx),
             Phase::Seeking | Phase::Offered { .. } | Phase::Recalled { .. } => {
                 self.again(Duration::ZERO, cx);
@@ -61,6 +61,7 @@ impl Call {
         match self.phase {
             Phase::Stopping { .. } => self.close(true, &Trouble::Cancelled, cx),
             Phase::Running { .. }
+            | Phase::Asking { .. }
             | Phase::Seeking
             | Phase::Offered { .. }
             | Phase::Recalled { .. } => self.lost(cx),
@@ -86,6 +87,7 @@ impl Call {
             | Phase::Seeking
             | Phase::Offered { .. }
             | Phase::Running { .. }
+            | Phase::Asking { .. }
             | Phase::Done => {}
         }
     }
@@ -98,6 +100,7 @@ impl Call {
     ) -> Option<Disposition> {
         match report {
             Report::Accepted => return Some(self.accepted(host_id, cx)),
+            Report::Question(question) => return Some(self.asks(host_id, question, cx)),
             Report::Progress(progress) => {
                 self.progressed(progress, cx);
                 return None;
@@ -118,9 +121,9 @@ impl Call {
                 self.run_at(host_id, cx);
                 Disposition::Applied
             }
-            Phase::Running { .. } | Phase::Stopping { accepted: true, .. } => {
-                Disposition::Duplicate
-            }
+            Phase::Running { .. }
+            | Phase::Asking { .. }
+            | Phase::Stopping { accepted: true, .. } => Disposition::Duplicate,
             Phase::Recalled { .. } => {
                 self.again(Duration::ZERO, cx);
                 Disposition::Stale
@@ -135,7 +138,7 @@ impl Call {
         }
     }
 
-    fn run_at(&mut self, host_id: HostId, cx: &mut Cx<'_>) {
+    pub(super) fn run_at(&mut self, host_id: HostId, cx: &mut Cx<'_>) {
         self.begun = self.begun.saturating_add(1);
         self.rejections = 0;
         self.phase = Phase::Running {
@@ -163,7 +166,7 @@ impl Call {
     fn rejected(&mut self, host_id: HostId, fault: Fault, cx: &mut Cx<'_>) {
         match self.phase {
             // It had accepted: a second thought is a failure.
-            Phase::Running { .. } => self.failed(host_id, fault, cx),
+            Phase::Running { .. } | Phase::Asking { .. } => self.failed(host_id, fault, cx),
             Phase::Stopping { accepted, .. } => self.close(accepted, &Trouble::Cancelled, cx),
             Phase::Recalled { .. } => self.again(Duration::ZERO, cx),
             Phase::Seeking | Phase::Offered { .. } => {
@@ -202,7 +205,7 @@ impl Call {
             self.remember(host_id);
             return self.settle_trouble(&Trouble::Failed(fault), cx);
         }
-        if !matches!(self.phase, Phase::Running { .. }) {
+        if !matches!(self.phase, Phase::Running { .. } | Phase::Asking { .. }) {
             self.begun = self.begun.saturating_add(1);
         }
         if self.may_begin_again(cx) {
@@ -222,7 +225,10 @@ impl Call {
                 self.close(false, &Trouble::Cancelled, cx);
             }
             Phase::Recalled { .. } => self.again(Duration::ZERO, cx),
-            Phase::Seeking | Phase::Offered { .. } | Phase::Running { .. } => {
+            Phase::Seeking
+            | Phase::Offered { .. }
+            | Phase::Running { .. }
+            | Phase::Asking { .. } => {
                 let why = "the host stopped the call without being asked";
                 self.failed(host_id, Fault::new(Reason::ToolFailed, why), cx);
             }

@@ -214,7 +214,7 @@ fn arguments_that_are_edited_are_judged_like_those_of_the_model() {
     let rig = Rig::calling(gated(), &["pay"]);
     let judge = |content: &str, verdict| {
         let answer = answer_to("in_c0", verdict, Some(content), "");
-        let refuse = |_: &_, arguments: &JsonText| match arguments.as_str() {
+        let refuse = |_: &JsonText, arguments: &JsonText| match arguments.as_str() {
             "{}" => Ok(()),
             _ => Err(Fault::new(Reason::ArgumentsInvalid, "`n` is missing")),
         };

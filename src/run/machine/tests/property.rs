@@ -45,7 +45,7 @@ enum Happening {
 
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        12 => (0..5_usize, 0..3_u32, 0..12_u8)
+        12 => (0..5_usize, 0..3_u32, 0..13_u8)
             .prop_map(|(call, back, kind)| Happening::News { call, back, kind }),
         4 => prop_oneof![0..50_u64, 0..15_000_u64, 0..400_000_u64].prop_map(Happening::Time),
         1 => Just(Happening::Cancel),
@@ -73,6 +73,7 @@ fn input(kind: u8, call: &str, attempt: u32) -> Input {
         8 => progress(call, attempt),
         9 => news(call, attempt, News::NotBegun),
         10 => news(call, attempt, News::Lost),
+        11 => question(call, attempt, 1),
         _ => news(call, attempt, News::Withdrawn),
     }
 }
@@ -121,7 +122,11 @@ impl Observer {
                 if update.state.is_terminal() {
                     *self.call_ends.entry(id).or_default() += 1;
                 } else if update.state == CallState::Running {
-                    self.running.push(delivery(&id, update.attempt));
+                    let delivery = delivery(&id, update.attempt);
+                    // It goes on after a question.
+                    if !self.running.contains(&delivery) {
+                        self.running.push(delivery);
+                    }
                 }
             }
             Fact::RunUpdated(run) => self.run_ends += u32::from(run.state.is_terminal()),
@@ -157,6 +162,7 @@ impl Observer {
             Effect::Offer
             | Effect::Check(_)
             | Effect::StopModel
+            | Effect::Answer(..)
             | Effect::Cancel(..)
             | Effect::Progress(..) => {}
         }
@@ -181,6 +187,7 @@ impl Observer {
                 | Report::Rejected(_)
                 | Report::Progress(_)
                 | Report::Failed(_)
+                | Report::Question(_)
                 | Report::Stopped => {}
             }
         }
@@ -212,11 +219,10 @@ fn spec_for(happenings: &[Happening]) -> RunSpec {
     spec
 }
 
-fn answer(call: usize, accept: bool, edit: bool) -> Input {
-    let call_id = CallId::parse(&format!("c{call}")).unwrap();
+fn answer(input_id: InputId, accept: bool, edit: bool) -> Input {
     Input::Answer {
         answers: vec![InputAnswer {
-            input_id: InputId::of_call(&call_id, 0),
+            input_id,
             verdict: if accept {
                 Verdict::Accept
             } else {
@@ -252,7 +258,16 @@ fn live_through(happenings: &[Happening]) -> (Rig, Observer) {
             Happening::Time(millis) => pass(&mut rig, &mut observer, *millis),
             Happening::Cancel => observe(&mut rig, &mut observer, &cancel()),
             Happening::Answer { call, accept, edit } => {
-                observe(&mut rig, &mut observer, &answer(*call, *accept, *edit));
+                let call_id = CallId::parse(&format!("c{call}")).unwrap();
+                let newest = observer.deliveries.get(call_id.as_str());
+                let newest = newest.map_or(1, |(attempt, _)| *attempt);
+                for input_id in [
+                    InputId::of_call(&call_id),
+                    InputId::of_question(&call_id, newest, 1),
+                ] {
+                    let answer = answer(input_id, *accept, *edit);
+                    observe(&mut rig, &mut observer, &answer);
+                }
             }
             Happening::Crash => {
                 let resume = rig.crash();

@@ -9,6 +9,7 @@ use crate::{
         event::{Fact, Progress, ToolCallUpdate},
         fault::{Fault, Reason},
         id::{CallId, HostId, MessageId, RunId},
+        input::Question,
         json::JsonText,
         message::{Content, Message, Part, Role, ToolCall, ToolResult},
         model::{FinishReason, ModelRef, Options, ToolChoice, Usage},
@@ -230,6 +231,7 @@ impl Rig {
             | Effect::StopModel
             | Effect::Assign(_)
             | Effect::Cancel(..)
+            | Effect::Answer(..)
             | Effect::Release(_)
             | Effect::Progress(..) => None,
         }
@@ -433,6 +435,18 @@ pub(super) fn progress(call: &str, attempt: u32) -> Input {
     )
 }
 
+pub(super) fn question(call: &str, attempt: u32, number: u32) -> Input {
+    report(
+        call,
+        attempt,
+        Report::Question(Arc::new(Question {
+            number,
+            message: "Which one?".to_owned(),
+            schema: None,
+        })),
+    )
+}
+
 pub(super) fn cancel() -> Input {
     Input::Cancel {
         reason: "enough".to_owned(),
@@ -499,6 +513,9 @@ fn effect_words(effect: &Effect) -> String {
                 StopReason::Superseded => "superseded",
             };
             format!("cancel {} {why}", of(delivery))
+        }
+        Effect::Answer(delivery, number, answer) => {
+            format!("answer {} {number} {:?}", of(delivery), answer.verdict)
         }
         Effect::Release(delivery) => format!("release {}", of(delivery)),
         Effect::Progress(update, _) => format!("progress {}", update.call.id),

@@ -651,6 +651,7 @@ class RequiredInput(google.protobuf.message.Message):
     ID_FIELD_NUMBER: builtins.int
     RUN_ID_FIELD_NUMBER: builtins.int
     TOOL_APPROVAL_FIELD_NUMBER: builtins.int
+    QUESTION_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     CALL_ID_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
@@ -659,12 +660,16 @@ class RequiredInput(google.protobuf.message.Message):
     run_id: builtins.str
     """The run that asks."""
     call_id: builtins.str
-    """The tool call that is to be approved."""
+    """The tool call that is to be approved, or that asks."""
     reason: builtins.str
     """For an approval: the reason of the rule that asks for it, if it has one."""
     @property
     def tool_approval(self) -> runwire.v1.message_pb2.ToolCall:
         """May this call run, with exactly these arguments?"""
+
+    @property
+    def question(self) -> Global___Question:
+        """What a tool wants to know while it runs."""
 
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -676,15 +681,44 @@ class RequiredInput(google.protobuf.message.Message):
         id: builtins.str = ...,
         run_id: builtins.str = ...,
         tool_approval: runwire.v1.message_pb2.ToolCall | None = ...,
+        question: Global___Question | None = ...,
         expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         call_id: builtins.str = ...,
         reason: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["expire_time", b"expire_time", "kind", b"kind", "tool_approval", b"tool_approval"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["call_id", b"call_id", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "reason", b"reason", "run_id", b"run_id", "tool_approval", b"tool_approval"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["kind", b"kind"]) -> typing.Literal["tool_approval"] | None: ...
+    def HasField(self, field_name: typing.Literal["expire_time", b"expire_time", "kind", b"kind", "question", b"question", "tool_approval", b"tool_approval"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["call_id", b"call_id", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "question", b"question", "reason", b"reason", "run_id", b"run_id", "tool_approval", b"tool_approval"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["kind", b"kind"]) -> typing.Literal["tool_approval", "question"] | None: ...
 
 Global___RequiredInput: typing_extensions.TypeAlias = RequiredInput
+
+@typing.final
+class Question(google.protobuf.message.Message):
+    """Question asks a person for something."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: builtins.int
+    SCHEMA_JSON_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    message: builtins.str
+    """Required. For the person. At most 4096 characters."""
+    schema_json: builtins.str
+    """Optional. JSON Schema of the answer. Without one the answer is any JSON value, or none."""
+    number: builtins.int
+    """Which question of this delivery of the call it is, from 1: a report that is sent again has the same number, and
+    the next question the next. A call asks one at a time. Unset: 1.
+    """
+    def __init__(
+        self,
+        *,
+        message: builtins.str = ...,
+        schema_json: builtins.str = ...,
+        number: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["message", b"message", "number", b"number", "schema_json", b"schema_json"]) -> None: ...
+
+Global___Question: typing_extensions.TypeAlias = Question
 
 @typing.final
 class InputAnswer(google.protobuf.message.Message):
@@ -703,9 +737,11 @@ class InputAnswer(google.protobuf.message.Message):
         ACTION_UNSPECIFIED: InputAnswer._Action.ValueType  # 0
         """Unset; rejected."""
         ACTION_ACCEPT: InputAnswer._Action.ValueType  # 1
-        """Approve: the call runs."""
+        """Approve: the call runs. Or answer: the tool goes on."""
         ACTION_DECLINE: InputAnswer._Action.ValueType  # 2
-        """Refuse: the call is CANCELLED, and the model sees the refusal and the reason."""
+        """Refuse: a call that was to be approved is CANCELLED, and the model sees the refusal and the reason. A tool that
+        has asked is told so, and goes on.
+        """
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper):
         """What the answer does."""
@@ -713,9 +749,11 @@ class InputAnswer(google.protobuf.message.Message):
     ACTION_UNSPECIFIED: InputAnswer.Action.ValueType  # 0
     """Unset; rejected."""
     ACTION_ACCEPT: InputAnswer.Action.ValueType  # 1
-    """Approve: the call runs."""
+    """Approve: the call runs. Or answer: the tool goes on."""
     ACTION_DECLINE: InputAnswer.Action.ValueType  # 2
-    """Refuse: the call is CANCELLED, and the model sees the refusal and the reason."""
+    """Refuse: a call that was to be approved is CANCELLED, and the model sees the refusal and the reason. A tool that
+    has asked is told so, and goes on.
+    """
 
     INPUT_ID_FIELD_NUMBER: builtins.int
     ACTION_FIELD_NUMBER: builtins.int
@@ -727,12 +765,12 @@ class InputAnswer(google.protobuf.message.Message):
     action: Global___InputAnswer.Action.ValueType
     """Required. The decision."""
     content_json: builtins.str
-    """Optional, with ACCEPT: other arguments for the call, as JSON text of an object. They must fit the tool's
-    schema: if not, the answer is refused with INVALID_ARGUMENT and the input stays open. The host gets them, the
-    call's updates show them, and the model is told of them with the result; its own message stays as it was.
+    """With ACCEPT, as JSON text. To a question: the answer. To an approval, optional: other arguments for the call, an
+    object; the host gets them, the call's updates show them, and the model is told of them with the result; its own
+    message stays as it was. What does not fit the schema is refused with INVALID_ARGUMENT, and the input stays open.
     """
     reason: builtins.str
-    """Optional, with DECLINE. Told to the model. At most 1024 characters."""
+    """Optional, with DECLINE. Told to the model, or to the tool that has asked. At most 1024 characters."""
     principal: builtins.str
     """Output only, in events. Who answered, as the server has authenticated it; empty when nobody did in time."""
     def __init__(
@@ -1022,6 +1060,8 @@ class ToolCallUpdate(google.protobuf.message.Message):
         """Could not be done. Reason OUTCOME_UNKNOWN: it may or may not have run."""
         STATE_CANCELLED: ToolCallUpdate._State.ValueType  # 5
         """Cancelled or declined."""
+        STATE_INPUT_REQUIRED: ToolCallUpdate._State.ValueType  # 6
+        """The tool has asked a question; its clock stands still."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State of a call."""
@@ -1038,6 +1078,8 @@ class ToolCallUpdate(google.protobuf.message.Message):
     """Could not be done. Reason OUTCOME_UNKNOWN: it may or may not have run."""
     STATE_CANCELLED: ToolCallUpdate.State.ValueType  # 5
     """Cancelled or declined."""
+    STATE_INPUT_REQUIRED: ToolCallUpdate.State.ValueType  # 6
+    """The tool has asked a question; its clock stands still."""
 
     CALL_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int

@@ -28,7 +28,7 @@ from runwire.v1 import message_pb2 as runwire_dot_v1_dot_message__pb2
 from runwire.v1 import run_pb2 as runwire_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drunwire/v1/tool_service.proto\x12\nrunwire.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1brunwire/v1/generation.proto\x1a\x18runwire/v1/message.proto\x1a\x14runwire/v1/run.proto\"\xd7\x01\n\x10HostToolsRequest\x12\x34\n\x0cregistration\x18\x01 \x01(\x0b\x32\x1c.runwire.v1.HostRegistrationH\x00\x12,\n\x06report\x18\x02 \x01(\x0b\x32\x1a.runwire.v1.ToolCallReportH\x00\x12(\n\x06update\x18\x03 \x01(\x0b\x32\x16.runwire.v1.HostUpdateH\x00\x12*\n\theartbeat\x18\x04 \x01(\x0b\x32\x15.runwire.v1.HeartbeatH\x00\x42\t\n\x07message\"\x95\x02\n\x10HostRegistration\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x1f\n\x05tools\x18\x02 \x03(\x0b\x32\x10.runwire.v1.Tool\x12!\n\x14max_concurrent_calls\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x38\n\x06labels\x18\x04 \x03(\x0b\x32(.runwire.v1.HostRegistration.LabelsEntry\x12*\n\tin_flight\x18\x05 \x03(\x0b\x32\x17.runwire.v1.ToolCallRef\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x17\n\x15_max_concurrent_calls\"/\n\x0bToolCallRef\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"l\n\nHostUpdate\x12!\n\x14max_concurrent_calls\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x05tools\x18\x02 \x01(\x0b\x32\x13.runwire.v1.ToolSetB\x17\n\x15_max_concurrent_calls\"*\n\x07ToolSet\x12\x1f\n\x05tools\x18\x01 \x03(\x0b\x32\x10.runwire.v1.Tool\"\xc8\x02\n\x0eToolCallReport\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x34\n\nacceptance\x18\x03 \x01(\x0b\x32\x1e.runwire.v1.ToolCallAcceptanceH\x00\x12&\n\trejection\x18\x04 \x01(\x0b\x32\x11.runwire.v1.ErrorH\x00\x12,\n\x08progress\x18\x05 \x01(\x0b\x32\x18.runwire.v1.ToolProgressH\x00\x12(\n\x06result\x18\x06 \x01(\x0b\x32\x16.runwire.v1.ToolResultH\x00\x12$\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x11.runwire.v1.ErrorH\x00\x12.\n\x07stopped\x18\x08 \x01(\x0b\x32\x1b.runwire.v1.ToolCallStoppedH\x00\x42\x08\n\x06report\"\x14\n\x12ToolCallAcceptance\"\x11\n\x0fToolCallStopped\"|\n\x11HostToolsResponse\x12\x30\n\nregistered\x18\x01 \x01(\x0b\x32\x1a.runwire.v1.HostRegisteredH\x00\x12*\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x17.runwire.v1.HostCommandH\x00\x42\t\n\x07message\"\x82\x01\n\x0bHostSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05grace\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xca\x01\n\x0eHostRegistered\x12(\n\x07session\x18\x01 \x01(\x0b\x32\x17.runwire.v1.HostSession\x12\x45\n\x0erejected_tools\x18\x02 \x03(\x0b\x32-.runwire.v1.HostRegistered.RejectedToolsEntry\x1aG\n\x12RejectedToolsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.runwire.v1.Error:\x02\x38\x01\"\x8b\x02\n\x0bHostCommand\x12\x34\n\nassignment\x18\x01 \x01(\x0b\x32\x1e.runwire.v1.ToolCallAssignmentH\x00\x12\x38\n\x0c\x63\x61ncellation\x18\x02 \x01(\x0b\x32 .runwire.v1.ToolCallCancellationH\x00\x12.\n\x07receipt\x18\x03 \x01(\x0b\x32\x1b.runwire.v1.ToolCallReceiptH\x00\x12%\n\x07go_away\x18\x04 \x01(\x0b\x32\x12.runwire.v1.GoAwayH\x00\x12*\n\theartbeat\x18\x05 \x01(\x0b\x32\x15.runwire.v1.HeartbeatH\x00\x42\t\n\x07\x63ommand\"\x8b\x03\n\x12ToolCallAssignment\x12\"\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x14.runwire.v1.ToolCall\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x14\n\x0ctool_version\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10progress_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x06labels\x18\x07 \x03(\x0b\x32*.runwire.v1.ToolCallAssignment.LabelsEntry\x12\x13\n\x0btraceparent\x18\x08 \x01(\t\x12\x12\n\ntracestate\x18\t \x01(\t\x12\x11\n\tprincipal\x18\n \x01(\t\x12\x12\n\nagent_name\x18\r \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"H\n\x14ToolCallCancellation\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xe8\x01\n\x0fToolCallReceipt\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12<\n\x0b\x64isposition\x18\x03 \x01(\x0e\x32\'.runwire.v1.ToolCallReceipt.Disposition\"u\n\x0b\x44isposition\x12\x1b\n\x17\x44ISPOSITION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44ISPOSITION_APPLIED\x10\x01\x12\x19\n\x15\x44ISPOSITION_DUPLICATE\x10\x02\x12\x15\n\x11\x44ISPOSITION_STALE\x10\x03\"C\n\x15ReportToolCallRequest\x12*\n\x06report\x18\x01 \x01(\x0b\x32\x1a.runwire.v1.ToolCallReport\"F\n\x16ReportToolCallResponse\x12,\n\x07receipt\x18\x01 \x01(\x0b\x32\x1b.runwire.v1.ToolCallReceipt\"9\n\x10ListToolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x11ListToolsResponse\x12)\n\x05tools\x18\x01 \x03(\x0b\x32\x1a.runwire.v1.RegisteredTool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x0eRegisteredTool\x12\x1e\n\x04tool\x18\x01 \x01(\x0b\x32\x10.runwire.v1.Tool\x12\x12\n\nhost_count\x18\x02 \x01(\x05\x32\xfe\x01\n\x0bToolService\x12L\n\tHostTools\x12\x1c.runwire.v1.HostToolsRequest\x1a\x1d.runwire.v1.HostToolsResponse(\x01\x30\x01\x12W\n\x0eReportToolCall\x12!.runwire.v1.ReportToolCallRequest\x1a\".runwire.v1.ReportToolCallResponse\x12H\n\tListTools\x12\x1c.runwire.v1.ListToolsRequest\x1a\x1d.runwire.v1.ListToolsResponseB7\n\x0e\x64\x65v.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drunwire/v1/tool_service.proto\x12\nrunwire.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1brunwire/v1/generation.proto\x1a\x18runwire/v1/message.proto\x1a\x14runwire/v1/run.proto\"\xd7\x01\n\x10HostToolsRequest\x12\x34\n\x0cregistration\x18\x01 \x01(\x0b\x32\x1c.runwire.v1.HostRegistrationH\x00\x12,\n\x06report\x18\x02 \x01(\x0b\x32\x1a.runwire.v1.ToolCallReportH\x00\x12(\n\x06update\x18\x03 \x01(\x0b\x32\x16.runwire.v1.HostUpdateH\x00\x12*\n\theartbeat\x18\x04 \x01(\x0b\x32\x15.runwire.v1.HeartbeatH\x00\x42\t\n\x07message\"\x95\x02\n\x10HostRegistration\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x1f\n\x05tools\x18\x02 \x03(\x0b\x32\x10.runwire.v1.Tool\x12!\n\x14max_concurrent_calls\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x38\n\x06labels\x18\x04 \x03(\x0b\x32(.runwire.v1.HostRegistration.LabelsEntry\x12*\n\tin_flight\x18\x05 \x03(\x0b\x32\x17.runwire.v1.ToolCallRef\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x17\n\x15_max_concurrent_calls\"/\n\x0bToolCallRef\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"l\n\nHostUpdate\x12!\n\x14max_concurrent_calls\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x05tools\x18\x02 \x01(\x0b\x32\x13.runwire.v1.ToolSetB\x17\n\x15_max_concurrent_calls\"*\n\x07ToolSet\x12\x1f\n\x05tools\x18\x01 \x03(\x0b\x32\x10.runwire.v1.Tool\"\xf2\x02\n\x0eToolCallReport\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x34\n\nacceptance\x18\x03 \x01(\x0b\x32\x1e.runwire.v1.ToolCallAcceptanceH\x00\x12&\n\trejection\x18\x04 \x01(\x0b\x32\x11.runwire.v1.ErrorH\x00\x12,\n\x08progress\x18\x05 \x01(\x0b\x32\x18.runwire.v1.ToolProgressH\x00\x12(\n\x06result\x18\x06 \x01(\x0b\x32\x16.runwire.v1.ToolResultH\x00\x12$\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x11.runwire.v1.ErrorH\x00\x12.\n\x07stopped\x18\x08 \x01(\x0b\x32\x1b.runwire.v1.ToolCallStoppedH\x00\x12(\n\x08question\x18\t \x01(\x0b\x32\x14.runwire.v1.QuestionH\x00\x42\x08\n\x06report\"\x14\n\x12ToolCallAcceptance\"\x11\n\x0fToolCallStopped\"|\n\x11HostToolsResponse\x12\x30\n\nregistered\x18\x01 \x01(\x0b\x32\x1a.runwire.v1.HostRegisteredH\x00\x12*\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x17.runwire.v1.HostCommandH\x00\x42\t\n\x07message\"\x82\x01\n\x0bHostSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05grace\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xca\x01\n\x0eHostRegistered\x12(\n\x07session\x18\x01 \x01(\x0b\x32\x17.runwire.v1.HostSession\x12\x45\n\x0erejected_tools\x18\x02 \x03(\x0b\x32-.runwire.v1.HostRegistered.RejectedToolsEntry\x1aG\n\x12RejectedToolsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.runwire.v1.Error:\x02\x38\x01\"\xb9\x02\n\x0bHostCommand\x12\x34\n\nassignment\x18\x01 \x01(\x0b\x32\x1e.runwire.v1.ToolCallAssignmentH\x00\x12\x38\n\x0c\x63\x61ncellation\x18\x02 \x01(\x0b\x32 .runwire.v1.ToolCallCancellationH\x00\x12.\n\x07receipt\x18\x03 \x01(\x0b\x32\x1b.runwire.v1.ToolCallReceiptH\x00\x12%\n\x07go_away\x18\x04 \x01(\x0b\x32\x12.runwire.v1.GoAwayH\x00\x12*\n\theartbeat\x18\x05 \x01(\x0b\x32\x15.runwire.v1.HeartbeatH\x00\x12,\n\x06\x61nswer\x18\x06 \x01(\x0b\x32\x1a.runwire.v1.ToolCallAnswerH\x00\x42\t\n\x07\x63ommand\"k\n\x0eToolCallAnswer\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\'\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x17.runwire.v1.InputAnswer\x12\x0e\n\x06number\x18\x04 \x01(\x05\"\x8b\x03\n\x12ToolCallAssignment\x12\"\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x14.runwire.v1.ToolCall\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x14\n\x0ctool_version\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10progress_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x06labels\x18\x07 \x03(\x0b\x32*.runwire.v1.ToolCallAssignment.LabelsEntry\x12\x13\n\x0btraceparent\x18\x08 \x01(\t\x12\x12\n\ntracestate\x18\t \x01(\t\x12\x11\n\tprincipal\x18\n \x01(\t\x12\x12\n\nagent_name\x18\r \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"H\n\x14ToolCallCancellation\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xe8\x01\n\x0fToolCallReceipt\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12<\n\x0b\x64isposition\x18\x03 \x01(\x0e\x32\'.runwire.v1.ToolCallReceipt.Disposition\"u\n\x0b\x44isposition\x12\x1b\n\x17\x44ISPOSITION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44ISPOSITION_APPLIED\x10\x01\x12\x19\n\x15\x44ISPOSITION_DUPLICATE\x10\x02\x12\x15\n\x11\x44ISPOSITION_STALE\x10\x03\"C\n\x15ReportToolCallRequest\x12*\n\x06report\x18\x01 \x01(\x0b\x32\x1a.runwire.v1.ToolCallReport\"F\n\x16ReportToolCallResponse\x12,\n\x07receipt\x18\x01 \x01(\x0b\x32\x1b.runwire.v1.ToolCallReceipt\"9\n\x10ListToolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x11ListToolsResponse\x12)\n\x05tools\x18\x01 \x03(\x0b\x32\x1a.runwire.v1.RegisteredTool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x0eRegisteredTool\x12\x1e\n\x04tool\x18\x01 \x01(\x0b\x32\x10.runwire.v1.Tool\x12\x12\n\nhost_count\x18\x02 \x01(\x05\x32\xfe\x01\n\x0bToolService\x12L\n\tHostTools\x12\x1c.runwire.v1.HostToolsRequest\x1a\x1d.runwire.v1.HostToolsResponse(\x01\x30\x01\x12W\n\x0eReportToolCall\x12!.runwire.v1.ReportToolCallRequest\x1a\".runwire.v1.ReportToolCallResponse\x12H\n\tListTools\x12\x1c.runwire.v1.ListToolsRequest\x1a\x1d.runwire.v1.ListToolsResponseB7\n\x0e\x64\x65v.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,41 +55,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLSET']._serialized_start=811
   _globals['_TOOLSET']._serialized_end=853
   _globals['_TOOLCALLREPORT']._serialized_start=856
-  _globals['_TOOLCALLREPORT']._serialized_end=1184
-  _globals['_TOOLCALLACCEPTANCE']._serialized_start=1186
-  _globals['_TOOLCALLACCEPTANCE']._serialized_end=1206
-  _globals['_TOOLCALLSTOPPED']._serialized_start=1208
-  _globals['_TOOLCALLSTOPPED']._serialized_end=1225
-  _globals['_HOSTTOOLSRESPONSE']._serialized_start=1227
-  _globals['_HOSTTOOLSRESPONSE']._serialized_end=1351
-  _globals['_HOSTSESSION']._serialized_start=1354
-  _globals['_HOSTSESSION']._serialized_end=1484
-  _globals['_HOSTREGISTERED']._serialized_start=1487
-  _globals['_HOSTREGISTERED']._serialized_end=1689
-  _globals['_HOSTREGISTERED_REJECTEDTOOLSENTRY']._serialized_start=1618
-  _globals['_HOSTREGISTERED_REJECTEDTOOLSENTRY']._serialized_end=1689
-  _globals['_HOSTCOMMAND']._serialized_start=1692
-  _globals['_HOSTCOMMAND']._serialized_end=1959
-  _globals['_TOOLCALLASSIGNMENT']._serialized_start=1962
-  _globals['_TOOLCALLASSIGNMENT']._serialized_end=2357
+  _globals['_TOOLCALLREPORT']._serialized_end=1226
+  _globals['_TOOLCALLACCEPTANCE']._serialized_start=1228
+  _globals['_TOOLCALLACCEPTANCE']._serialized_end=1248
+  _globals['_TOOLCALLSTOPPED']._serialized_start=1250
+  _globals['_TOOLCALLSTOPPED']._serialized_end=1267
+  _globals['_HOSTTOOLSRESPONSE']._serialized_start=1269
+  _globals['_HOSTTOOLSRESPONSE']._serialized_end=1393
+  _globals['_HOSTSESSION']._serialized_start=1396
+  _globals['_HOSTSESSION']._serialized_end=1526
+  _globals['_HOSTREGISTERED']._serialized_start=1529
+  _globals['_HOSTREGISTERED']._serialized_end=1731
+  _globals['_HOSTREGISTERED_REJECTEDTOOLSENTRY']._serialized_start=1660
+  _globals['_HOSTREGISTERED_REJECTEDTOOLSENTRY']._serialized_end=1731
+  _globals['_HOSTCOMMAND']._serialized_start=1734
+  _globals['_HOSTCOMMAND']._serialized_end=2047
+  _globals['_TOOLCALLANSWER']._serialized_start=2049
+  _globals['_TOOLCALLANSWER']._serialized_end=2156
+  _globals['_TOOLCALLASSIGNMENT']._serialized_start=2159
+  _globals['_TOOLCALLASSIGNMENT']._serialized_end=2554
   _globals['_TOOLCALLASSIGNMENT_LABELSENTRY']._serialized_start=580
   _globals['_TOOLCALLASSIGNMENT_LABELSENTRY']._serialized_end=625
-  _globals['_TOOLCALLCANCELLATION']._serialized_start=2359
-  _globals['_TOOLCALLCANCELLATION']._serialized_end=2431
-  _globals['_TOOLCALLRECEIPT']._serialized_start=2434
-  _globals['_TOOLCALLRECEIPT']._serialized_end=2666
-  _globals['_TOOLCALLRECEIPT_DISPOSITION']._serialized_start=2549
-  _globals['_TOOLCALLRECEIPT_DISPOSITION']._serialized_end=2666
-  _globals['_REPORTTOOLCALLREQUEST']._serialized_start=2668
-  _globals['_REPORTTOOLCALLREQUEST']._serialized_end=2735
-  _globals['_REPORTTOOLCALLRESPONSE']._serialized_start=2737
-  _globals['_REPORTTOOLCALLRESPONSE']._serialized_end=2807
-  _globals['_LISTTOOLSREQUEST']._serialized_start=2809
-  _globals['_LISTTOOLSREQUEST']._serialized_end=2866
-  _globals['_LISTTOOLSRESPONSE']._serialized_start=2868
-  _globals['_LISTTOOLSRESPONSE']._serialized_end=2955
-  _globals['_REGISTEREDTOOL']._serialized_start=2957
-  _globals['_REGISTEREDTOOL']._serialized_end=3025
-  _globals['_TOOLSERVICE']._serialized_start=3028
-  _globals['_TOOLSERVICE']._serialized_end=3282
+  _globals['_TOOLCALLCANCELLATION']._serialized_start=2556
+  _globals['_TOOLCALLCANCELLATION']._serialized_end=2628
+  _globals['_TOOLCALLRECEIPT']._serialized_start=2631
+  _globals['_TOOLCALLRECEIPT']._serialized_end=2863
+  _globals['_TOOLCALLRECEIPT_DISPOSITION']._serialized_start=2746
+  _globals['_TOOLCALLRECEIPT_DISPOSITION']._serialized_end=2863
+  _globals['_REPORTTOOLCALLREQUEST']._serialized_start=2865
+  _globals['_REPORTTOOLCALLREQUEST']._serialized_end=2932
+  _globals['_REPORTTOOLCALLRESPONSE']._serialized_start=2934
+  _globals['_REPORTTOOLCALLRESPONSE']._serialized_end=3004
+  _globals['_LISTTOOLSREQUEST']._serialized_start=3006
+  _globals['_LISTTOOLSREQUEST']._serialized_end=3063
+  _globals['_LISTTOOLSRESPONSE']._serialized_start=3065
+  _globals['_LISTTOOLSRESPONSE']._serialized_end=3152
+  _globals['_REGISTEREDTOOL']._serialized_start=3154
+  _globals['_REGISTEREDTOOL']._serialized_end=3222
+  _globals['_TOOLSERVICE']._serialized_start=3225
+  _globals['_TOOLSERVICE']._serialized_end=3479
 # @@protoc_insertion_point(module_scope)

@@ -209,6 +209,7 @@ class ToolCallReport(google.protobuf.message.Message):
     RESULT_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
     STOPPED_FIELD_NUMBER: builtins.int
+    QUESTION_FIELD_NUMBER: builtins.int
     call_id: builtins.str
     """Required. The call."""
     attempt: builtins.int
@@ -239,6 +240,12 @@ class ToolCallReport(google.protobuf.message.Message):
     def stopped(self) -> Global___ToolCallStopped:
         """Stopped because it was cancelled."""
 
+    @property
+    def question(self) -> runwire.v1.run_pb2.Question:
+        """The tool asks a person something: its clock stands still until the answer, which comes as a command. Nobody
+        answers for ever: see runs.input_timeout.
+        """
+
     def __init__(
         self,
         *,
@@ -250,10 +257,11 @@ class ToolCallReport(google.protobuf.message.Message):
         result: runwire.v1.message_pb2.ToolResult | None = ...,
         failure: runwire.v1.message_pb2.Error | None = ...,
         stopped: Global___ToolCallStopped | None = ...,
+        question: runwire.v1.run_pb2.Question | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["acceptance", b"acceptance", "failure", b"failure", "progress", b"progress", "rejection", b"rejection", "report", b"report", "result", b"result", "stopped", b"stopped"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["acceptance", b"acceptance", "attempt", b"attempt", "call_id", b"call_id", "failure", b"failure", "progress", b"progress", "rejection", b"rejection", "report", b"report", "result", b"result", "stopped", b"stopped"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["report", b"report"]) -> typing.Literal["acceptance", "rejection", "progress", "result", "failure", "stopped"] | None: ...
+    def HasField(self, field_name: typing.Literal["acceptance", b"acceptance", "failure", b"failure", "progress", b"progress", "question", b"question", "rejection", b"rejection", "report", b"report", "result", b"result", "stopped", b"stopped"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["acceptance", b"acceptance", "attempt", b"attempt", "call_id", b"call_id", "failure", b"failure", "progress", b"progress", "question", b"question", "rejection", b"rejection", "report", b"report", "result", b"result", "stopped", b"stopped"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["report", b"report"]) -> typing.Literal["acceptance", "rejection", "progress", "result", "failure", "stopped", "question"] | None: ...
 
 Global___ToolCallReport: typing_extensions.TypeAlias = ToolCallReport
 
@@ -400,6 +408,7 @@ class HostCommand(google.protobuf.message.Message):
     RECEIPT_FIELD_NUMBER: builtins.int
     GO_AWAY_FIELD_NUMBER: builtins.int
     HEARTBEAT_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
     @property
     def assignment(self) -> Global___ToolCallAssignment:
         """Run this."""
@@ -420,6 +429,10 @@ class HostCommand(google.protobuf.message.Message):
     def heartbeat(self) -> runwire.v1.run_pb2.Heartbeat:
         """The server lives."""
 
+    @property
+    def answer(self) -> Global___ToolCallAnswer:
+        """What was answered to a tool's question."""
+
     def __init__(
         self,
         *,
@@ -428,12 +441,48 @@ class HostCommand(google.protobuf.message.Message):
         receipt: Global___ToolCallReceipt | None = ...,
         go_away: runwire.v1.run_pb2.GoAway | None = ...,
         heartbeat: runwire.v1.run_pb2.Heartbeat | None = ...,
+        answer: Global___ToolCallAnswer | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["assignment", b"assignment", "cancellation", b"cancellation", "command", b"command", "go_away", b"go_away", "heartbeat", b"heartbeat", "receipt", b"receipt"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["assignment", b"assignment", "cancellation", b"cancellation", "command", b"command", "go_away", b"go_away", "heartbeat", b"heartbeat", "receipt", b"receipt"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["assignment", "cancellation", "receipt", "go_away", "heartbeat"] | None: ...
+    def HasField(self, field_name: typing.Literal["answer", b"answer", "assignment", b"assignment", "cancellation", b"cancellation", "command", b"command", "go_away", b"go_away", "heartbeat", b"heartbeat", "receipt", b"receipt"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "assignment", b"assignment", "cancellation", b"cancellation", "command", b"command", "go_away", b"go_away", "heartbeat", b"heartbeat", "receipt", b"receipt"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["assignment", "cancellation", "receipt", "go_away", "heartbeat", "answer"] | None: ...
 
 Global___HostCommand: typing_extensions.TypeAlias = HostCommand
+
+@typing.final
+class ToolCallAnswer(google.protobuf.message.Message):
+    """ToolCallAnswer is the answer to a tool's question. Sent again whenever the host opens a stream while it has the call:
+    one to a question that is not open is ignored.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    call_id: builtins.str
+    """The call."""
+    attempt: builtins.int
+    """The delivery."""
+    number: builtins.int
+    """Question.number."""
+    @property
+    def answer(self) -> runwire.v1.run_pb2.InputAnswer:
+        """The answer. A question that nobody answers in time is declined."""
+
+    def __init__(
+        self,
+        *,
+        call_id: builtins.str = ...,
+        attempt: builtins.int = ...,
+        answer: runwire.v1.run_pb2.InputAnswer | None = ...,
+        number: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["answer", b"answer"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "attempt", b"attempt", "call_id", b"call_id", "number", b"number"]) -> None: ...
+
+Global___ToolCallAnswer: typing_extensions.TypeAlias = ToolCallAnswer
 
 @typing.final
 class ToolCallAssignment(google.protobuf.message.Message):
@@ -546,7 +595,7 @@ Global___ToolCallCancellation: typing_extensions.TypeAlias = ToolCallCancellatio
 
 @typing.final
 class ToolCallReceipt(google.protobuf.message.Message):
-    """ToolCallReceipt acknowledges an acceptance, rejection, result, failure or stop, once it is stored."""
+    """ToolCallReceipt acknowledges an acceptance, rejection, result, failure, stop or question, once it is stored."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

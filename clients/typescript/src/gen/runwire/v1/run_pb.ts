@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runwire/v1/run.proto.
  */
 export const file_runwire_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChRydW53aXJlL3YxL3J1bi5wcm90bxIKcnVud2lyZS52MSKrAQoFQWdlbnQSDAoEbmFtZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9mYWxsYmFja19tb2RlbHMYAyADKAkSFAoMaW5zdHJ1Y3Rpb25zGAQgASgJEiYKBXRvb2xzGAUgAygLMhcucnVud2lyZS52MS5Ub29sQmluZGluZxIuCgdvcHRpb25zGAYgASgLMh0ucnVud2lyZS52MS5HZW5lcmF0aW9uT3B0aW9ucyKmAgoLVG9vbEJpbmRpbmcSJAoIYXR0YWNoZWQYASABKAsyEC5ydW53aXJlLnYxLlRvb2xIABIoCgZob3N0ZWQYAiABKAsyFi5ydW53aXJlLnYxLkhvc3RlZFRvb2xIABIoCghzdWJhZ2VudBgDIAEoCzIULnJ1bndpcmUudjEuU3ViYWdlbnRIABIqCgd0aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDmFjY2VwdF90aW1lb3V0GAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKEHByb2dyZXNzX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCQoHYmluZGluZyLYAQoKSG9zdGVkVG9vbBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHaG9zdF9pZBgDIAEoCRI7Cgtob3N0X2xhYmVscxgEIAMoCzImLnJ1bndpcmUudjEuSG9zdGVkVG9vbC5Ib3N0TGFiZWxzRW50cnkSKgoIYWZmaW5pdHkYBSABKA4yGC5ydW53aXJlLnYxLkhvc3RBZmZpbml0eRoxCg9Ib3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJMCghTdWJhZ2VudBIeCgR0b29sGAEgASgLMhAucnVud2lyZS52MS5Ub29sEiAKBWFnZW50GAIgASgLMhEucnVud2lyZS52MS5BZ2VudCJlCgpUb29sUG9saWN5EiUKBXJ1bGVzGAEgAygLMhYucnVud2lyZS52MS5Qb2xpY3lSdWxlEjAKDmRlZmF1bHRfYWN0aW9uGAIgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24iqQEKClBvbGljeVJ1bGUSEQoJdG9vbF9nbG9iGAEgASgJEhYKCXJlYWRfb25seRgCIAEoCEgAiAEBEhgKC2Rlc3RydWN0aXZlGAMgASgISAGIAQESKAoGYWN0aW9uGAQgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24SDgoGcmVhc29uGAUgASgJQgwKCl9yZWFkX29ubHlCDgoMX2Rlc3RydWN0aXZlIp0CCglSdW5MaW1pdHMSFgoJbWF4X3R1cm5zGAEgASgFSACIAQESGwoObWF4X3Rvb2xfY2FsbHMYAiABKAVIAYgBARIXCgptYXhfdG9rZW5zGAMgASgDSAKIAQESJAoXbWF4X3BhcmFsbGVsX3Rvb2xfY2FsbHMYBCABKAVIA4gBARIWCgltYXhfZGVwdGgYBSABKAVIBIgBARIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgwKCl9tYXhfdHVybnNCEQoPX21heF90b29sX2NhbGxzQg0KC19tYXhfdG9rZW5zQhoKGF9tYXhfcGFyYWxsZWxfdG9vbF9jYWxsc0IMCgpfbWF4X2RlcHRoIv4BCgdSdW5TcGVjEiAKBWFnZW50GAEgASgLMhEucnVud2lyZS52MS5BZ2VudBIiCgVpbnB1dBgCIAMoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIlCgZsaW1pdHMYByABKAsyFS5ydW53aXJlLnYxLlJ1bkxpbWl0cxIvCgZsYWJlbHMYCCADKAsyHy5ydW53aXJlLnYxLlJ1blNwZWMuTGFiZWxzRW50cnkSJgoGcG9saWN5GAogASgLMhYucnVud2lyZS52MS5Ub29sUG9saWN5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi3wcKA1J1bhIKCgJpZBgBIAEoCRITCgtyb290X3J1bl9pZBgEIAEoCRIVCg1wYXJlbnRfcnVuX2lkGAUgASgJEhYKDnBhcmVudF9jYWxsX2lkGAYgASgJEhIKCmFnZW50X25hbWUYByABKAkSJAoFc3RhdGUYCCABKA4yFS5ydW53aXJlLnYxLlJ1bi5TdGF0ZRIgCgVlcnJvchgJIAEoCzIRLnJ1bndpcmUudjEuRXJyb3ISMgoPcmVxdWlyZWRfaW5wdXRzGAogAygLMhkucnVud2lyZS52MS5SZXF1aXJlZElucHV0EiMKBm91dHB1dBgLIAEoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIgCgV1c2FnZRgMIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2USEgoKdHVybl9jb3VudBgNIAEoBRIVCg1sYXN0X3NlcXVlbmNlGA4gASgDEisKBmxhYmVscxgPIAMoCzIbLnJ1bndpcmUudjEuUnVuLkxhYmVsc0VudHJ5Ei8KC2NyZWF0ZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbW9kZWwYEyABKAkSDwoHY3JlYXRvchgUIAEoCRI5Cg51c2FnZV9ieV9tb2RlbBgXIAMoCzIhLnJ1bndpcmUudjEuUnVuLlVzYWdlQnlNb2RlbEVudHJ5EhUKDWNhbmNlbF9yZWFzb24YGCABKAkSLwoNZmluaXNoX3JlYXNvbhgZIAEoDjIYLnJ1bndpcmUudjEuRmluaXNoUmVhc29uGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaRgoRVXNhZ2VCeU1vZGVsRW50cnkSCwoDa2V5GAEgASgJEiAKBXZhbHVlGAIgASgLMhEucnVud2lyZS52MS5Vc2FnZToCOAEirwEKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEAoMU1RBVEVfUVVFVUVEEAESEQoNU1RBVEVfUlVOTklORxACEhgKFFNUQVRFX0lOUFVUX1JFUVVJUkVEEAMSFAoQU1RBVEVfQ0FOQ0VMTElORxAEEhMKD1NUQVRFX1NVQ0NFRURFRBAFEhAKDFNUQVRFX0ZBSUxFRBAGEhMKD1NUQVRFX0NBTkNFTExFRBAHIrQBCg1SZXF1aXJlZElucHV0EgoKAmlkGAEgASgJEg4KBnJ1bl9pZBgCIAEoCRItCg10b29sX2FwcHJvdmFsGAMgASgLMhQucnVud2lyZS52MS5Ub29sQ2FsbEgAEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYWxsX2lkGAYgASgJEg4KBnJlYXNvbhgHIAEoCUIGCgRraW5kItEBCgtJbnB1dEFuc3dlchIQCghpbnB1dF9pZBgBIAEoCRIuCgZhY3Rpb24YAiABKA4yHi5ydW53aXJlLnYxLklucHV0QW5zd2VyLkFjdGlvbhIUCgxjb250ZW50X2pzb24YAyABKAkSDgoGcmVhc29uGAQgASgJEhEKCXByaW5jaXBhbBgFIAEoCSJHCgZBY3Rpb24SFgoSQUNUSU9OX1VOU1BFQ0lGSUVEEAASEQoNQUNUSU9OX0FDQ0VQVBABEhIKDkFDVElPTl9ERUNMSU5FEAIirgQKCFJ1bkV2ZW50EhAKCHNlcXVlbmNlGAEgASgDEg4KBnJ1bl9pZBgCIAEoCRIuCgpldmVudF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghzbmFwc2hvdBgEIAEoCzIXLnJ1bndpcmUudjEuUnVuU25hcHNob3RIABImCgtydW5fdXBkYXRlZBgFIAEoCzIPLnJ1bndpcmUudjEuUnVuSAASNAoNbWVzc2FnZV9kZWx0YRgGIAEoCzIbLnJ1bndpcmUudjEuUnVuTWVzc2FnZURlbHRhSAASMwoRbWVzc2FnZV9jb21wbGV0ZWQYByABKAsyFi5ydW53aXJlLnYxLlJ1bk1lc3NhZ2VIABI5ChFtZXNzYWdlX2Rpc2NhcmRlZBgIIAEoCzIcLnJ1bndpcmUudjEuTWVzc2FnZURpc2NhcmRlZEgAEjcKEXRvb2xfY2FsbF91cGRhdGVkGAkgASgLMhoucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZUgAEjEKDmlucHV0X2Fuc3dlcmVkGAogASgLMhcucnVud2lyZS52MS5JbnB1dEFuc3dlckgAEioKCWhlYXJ0YmVhdBgLIAEoCzIVLnJ1bndpcmUudjEuSGVhcnRiZWF0SAASNAoOcG9saWN5X2RlY2lkZWQYDCABKAsyGi5ydW53aXJlLnYxLlBvbGljeURlY2lzaW9uSABCBwoFZXZlbnQicAoOUG9saWN5RGVjaXNpb24SDwoHY2FsbF9pZBgBIAEoCRIoCgZhY3Rpb24YAiABKA4yGC5ydW53aXJlLnYxLlBvbGljeUFjdGlvbhITCgtydWxlX3NvdXJjZRgDIAEoCRIOCgZyZWFzb24YBCABKAkijgEKC1J1blNuYXBzaG90Eh0KBHJ1bnMYASADKAsyDy5ydW53aXJlLnYxLlJ1bhIwChBwYXJ0aWFsX21lc3NhZ2VzGAIgAygLMhYucnVud2lyZS52MS5SdW5NZXNzYWdlEi4KCnRvb2xfY2FsbHMYAyADKAsyGi5ydW53aXJlLnYxLlRvb2xDYWxsVXBkYXRlIuQBCgpSdW5NZXNzYWdlEg4KBnJ1bl9pZBgBIAEoCRIkCgdtZXNzYWdlGAIgASgLMhMucnVud2lyZS52MS5NZXNzYWdlEi8KDWZpbmlzaF9yZWFzb24YAyABKA4yGC5ydW53aXJlLnYxLkZpbmlzaFJlYXNvbhIgCgV1c2FnZRgEIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2USDQoFbW9kZWwYBSABKAkSHgoWcHJvdmlkZXJfZmluaXNoX3JlYXNvbhgGIAEoCRIeChZwcm92aWRlcl9tZXRhZGF0YV9qc29uGAcgASgJIk8KD1J1bk1lc3NhZ2VEZWx0YRISCgptZXNzYWdlX2lkGAEgASgJEigKBmRlbHRhcxgCIAMoCzIYLnJ1bndpcmUudjEuTWVzc2FnZURlbHRhIkgKEE1lc3NhZ2VEaXNjYXJkZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRIgCgVlcnJvchgCIAEoCzIRLnJ1bndpcmUudjEuRXJyb3IigAMKDlRvb2xDYWxsVXBkYXRlEiIKBGNhbGwYASABKAsyFC5ydW53aXJlLnYxLlRvb2xDYWxsEi8KBXN0YXRlGAIgASgOMiAucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZS5TdGF0ZRIPCgdhdHRlbXB0GAMgASgFEg8KB2hvc3RfaWQYBCABKAkSKgoIcHJvZ3Jlc3MYBSABKAsyGC5ydW53aXJlLnYxLlRvb2xQcm9ncmVzcxImCgZyZXN1bHQYBiABKAsyFi5ydW53aXJlLnYxLlRvb2xSZXN1bHQSIAoFZXJyb3IYByABKAsyES5ydW53aXJlLnYxLkVycm9yIoABCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhEKDVNUQVRFX1BFTkRJTkcQARIRCg1TVEFURV9SVU5OSU5HEAISEwoPU1RBVEVfU1VDQ0VFREVEEAMSEAoMU1RBVEVfRkFJTEVEEAQSEwoPU1RBVEVfQ0FOQ0VMTEVEEAUiYQoMVG9vbFByb2dyZXNzEhAKCHByb2dyZXNzGAEgASgBEg0KBXRvdGFsGAIgASgBEg8KB21lc3NhZ2UYAyABKAkSHwoFcGFydHMYBCADKAsyEC5ydW53aXJlLnYxLlBhcnQiCwoJSGVhcnRiZWF0IjYKBkdvQXdheRIsCgl0aW1lX2xlZnQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24qWwoMSG9zdEFmZmluaXR5Eh0KGUhPU1RfQUZGSU5JVFlfVU5TUEVDSUZJRUQQABIVChFIT1NUX0FGRklOSVRZX0FOWRABEhUKEUhPU1RfQUZGSU5JVFlfUlVOEAIqggEKDFBvbGljeUFjdGlvbhIdChlQT0xJQ1lfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFwoTUE9MSUNZX0FDVElPTl9BTExPVxABEhYKElBPTElDWV9BQ1RJT05fREVOWRACEiIKHlBPTElDWV9BQ1RJT05fUkVRVUlSRV9BUFBST1ZBTBADQjcKDmRldi5ydW53aXJlLnYxUAFaI3J1bndpcmUuZGV2L2dvL3J1bndpcmUvdjE7cnVud2lyZXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_runwire_v1_generation, file_runwire_v1_message]);
+  fileDesc("ChRydW53aXJlL3YxL3J1bi5wcm90bxIKcnVud2lyZS52MSKrAQoFQWdlbnQSDAoEbmFtZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9mYWxsYmFja19tb2RlbHMYAyADKAkSFAoMaW5zdHJ1Y3Rpb25zGAQgASgJEiYKBXRvb2xzGAUgAygLMhcucnVud2lyZS52MS5Ub29sQmluZGluZxIuCgdvcHRpb25zGAYgASgLMh0ucnVud2lyZS52MS5HZW5lcmF0aW9uT3B0aW9ucyKmAgoLVG9vbEJpbmRpbmcSJAoIYXR0YWNoZWQYASABKAsyEC5ydW53aXJlLnYxLlRvb2xIABIoCgZob3N0ZWQYAiABKAsyFi5ydW53aXJlLnYxLkhvc3RlZFRvb2xIABIoCghzdWJhZ2VudBgDIAEoCzIULnJ1bndpcmUudjEuU3ViYWdlbnRIABIqCgd0aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDmFjY2VwdF90aW1lb3V0GAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKEHByb2dyZXNzX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCQoHYmluZGluZyLYAQoKSG9zdGVkVG9vbBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHaG9zdF9pZBgDIAEoCRI7Cgtob3N0X2xhYmVscxgEIAMoCzImLnJ1bndpcmUudjEuSG9zdGVkVG9vbC5Ib3N0TGFiZWxzRW50cnkSKgoIYWZmaW5pdHkYBSABKA4yGC5ydW53aXJlLnYxLkhvc3RBZmZpbml0eRoxCg9Ib3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJMCghTdWJhZ2VudBIeCgR0b29sGAEgASgLMhAucnVud2lyZS52MS5Ub29sEiAKBWFnZW50GAIgASgLMhEucnVud2lyZS52MS5BZ2VudCJlCgpUb29sUG9saWN5EiUKBXJ1bGVzGAEgAygLMhYucnVud2lyZS52MS5Qb2xpY3lSdWxlEjAKDmRlZmF1bHRfYWN0aW9uGAIgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24iqQEKClBvbGljeVJ1bGUSEQoJdG9vbF9nbG9iGAEgASgJEhYKCXJlYWRfb25seRgCIAEoCEgAiAEBEhgKC2Rlc3RydWN0aXZlGAMgASgISAGIAQESKAoGYWN0aW9uGAQgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24SDgoGcmVhc29uGAUgASgJQgwKCl9yZWFkX29ubHlCDgoMX2Rlc3RydWN0aXZlIp0CCglSdW5MaW1pdHMSFgoJbWF4X3R1cm5zGAEgASgFSACIAQESGwoObWF4X3Rvb2xfY2FsbHMYAiABKAVIAYgBARIXCgptYXhfdG9rZW5zGAMgASgDSAKIAQESJAoXbWF4X3BhcmFsbGVsX3Rvb2xfY2FsbHMYBCABKAVIA4gBARIWCgltYXhfZGVwdGgYBSABKAVIBIgBARIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgwKCl9tYXhfdHVybnNCEQoPX21heF90b29sX2NhbGxzQg0KC19tYXhfdG9rZW5zQhoKGF9tYXhfcGFyYWxsZWxfdG9vbF9jYWxsc0IMCgpfbWF4X2RlcHRoIv4BCgdSdW5TcGVjEiAKBWFnZW50GAEgASgLMhEucnVud2lyZS52MS5BZ2VudBIiCgVpbnB1dBgCIAMoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIlCgZsaW1pdHMYByABKAsyFS5ydW53aXJlLnYxLlJ1bkxpbWl0cxIvCgZsYWJlbHMYCCADKAsyHy5ydW53aXJlLnYxLlJ1blNwZWMuTGFiZWxzRW50cnkSJgoGcG9saWN5GAogASgLMhYucnVud2lyZS52MS5Ub29sUG9saWN5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi3wcKA1J1bhIKCgJpZBgBIAEoCRITCgtyb290X3J1bl9pZBgEIAEoCRIVCg1wYXJlbnRfcnVuX2lkGAUgASgJEhYKDnBhcmVudF9jYWxsX2lkGAYgASgJEhIKCmFnZW50X25hbWUYByABKAkSJAoFc3RhdGUYCCABKA4yFS5ydW53aXJlLnYxLlJ1bi5TdGF0ZRIgCgVlcnJvchgJIAEoCzIRLnJ1bndpcmUudjEuRXJyb3ISMgoPcmVxdWlyZWRfaW5wdXRzGAogAygLMhkucnVud2lyZS52MS5SZXF1aXJlZElucHV0EiMKBm91dHB1dBgLIAEoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIgCgV1c2FnZRgMIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2USEgoKdHVybl9jb3VudBgNIAEoBRIVCg1sYXN0X3NlcXVlbmNlGA4gASgDEisKBmxhYmVscxgPIAMoCzIbLnJ1bndpcmUudjEuUnVuLkxhYmVsc0VudHJ5Ei8KC2NyZWF0ZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbW9kZWwYEyABKAkSDwoHY3JlYXRvchgUIAEoCRI5Cg51c2FnZV9ieV9tb2RlbBgXIAMoCzIhLnJ1bndpcmUudjEuUnVuLlVzYWdlQnlNb2RlbEVudHJ5EhUKDWNhbmNlbF9yZWFzb24YGCABKAkSLwoNZmluaXNoX3JlYXNvbhgZIAEoDjIYLnJ1bndpcmUudjEuRmluaXNoUmVhc29uGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaRgoRVXNhZ2VCeU1vZGVsRW50cnkSCwoDa2V5GAEgASgJEiAKBXZhbHVlGAIgASgLMhEucnVud2lyZS52MS5Vc2FnZToCOAEirwEKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEAoMU1RBVEVfUVVFVUVEEAESEQoNU1RBVEVfUlVOTklORxACEhgKFFNUQVRFX0lOUFVUX1JFUVVJUkVEEAMSFAoQU1RBVEVfQ0FOQ0VMTElORxAEEhMKD1NUQVRFX1NVQ0NFRURFRBAFEhAKDFNUQVRFX0ZBSUxFRBAGEhMKD1NUQVRFX0NBTkNFTExFRBAHIt4BCg1SZXF1aXJlZElucHV0EgoKAmlkGAEgASgJEg4KBnJ1bl9pZBgCIAEoCRItCg10b29sX2FwcHJvdmFsGAMgASgLMhQucnVud2lyZS52MS5Ub29sQ2FsbEgAEigKCHF1ZXN0aW9uGAQgASgLMhQucnVud2lyZS52MS5RdWVzdGlvbkgAEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYWxsX2lkGAYgASgJEg4KBnJlYXNvbhgHIAEoCUIGCgRraW5kIkAKCFF1ZXN0aW9uEg8KB21lc3NhZ2UYASABKAkSEwoLc2NoZW1hX2pzb24YAiABKAkSDgoGbnVtYmVyGAMgASgFItEBCgtJbnB1dEFuc3dlchIQCghpbnB1dF9pZBgBIAEoCRIuCgZhY3Rpb24YAiABKA4yHi5ydW53aXJlLnYxLklucHV0QW5zd2VyLkFjdGlvbhIUCgxjb250ZW50X2pzb24YAyABKAkSDgoGcmVhc29uGAQgASgJEhEKCXByaW5jaXBhbBgFIAEoCSJHCgZBY3Rpb24SFgoSQUNUSU9OX1VOU1BFQ0lGSUVEEAASEQoNQUNUSU9OX0FDQ0VQVBABEhIKDkFDVElPTl9ERUNMSU5FEAIirgQKCFJ1bkV2ZW50EhAKCHNlcXVlbmNlGAEgASgDEg4KBnJ1bl9pZBgCIAEoCRIuCgpldmVudF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghzbmFwc2hvdBgEIAEoCzIXLnJ1bndpcmUudjEuUnVuU25hcHNob3RIABImCgtydW5fdXBkYXRlZBgFIAEoCzIPLnJ1bndpcmUudjEuUnVuSAASNAoNbWVzc2FnZV9kZWx0YRgGIAEoCzIbLnJ1bndpcmUudjEuUnVuTWVzc2FnZURlbHRhSAASMwoRbWVzc2FnZV9jb21wbGV0ZWQYByABKAsyFi5ydW53aXJlLnYxLlJ1bk1lc3NhZ2VIABI5ChFtZXNzYWdlX2Rpc2NhcmRlZBgIIAEoCzIcLnJ1bndpcmUudjEuTWVzc2FnZURpc2NhcmRlZEgAEjcKEXRvb2xfY2FsbF91cGRhdGVkGAkgASgLMhoucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZUgAEjEKDmlucHV0X2Fuc3dlcmVkGAogASgLMhcucnVud2lyZS52MS5JbnB1dEFuc3dlckgAEioKCWhlYXJ0YmVhdBgLIAEoCzIVLnJ1bndpcmUudjEuSGVhcnRiZWF0SAASNAoOcG9saWN5X2RlY2lkZWQYDCABKAsyGi5ydW53aXJlLnYxLlBvbGljeURlY2lzaW9uSABCBwoFZXZlbnQicAoOUG9saWN5RGVjaXNpb24SDwoHY2FsbF9pZBgBIAEoCRIoCgZhY3Rpb24YAiABKA4yGC5ydW53aXJlLnYxLlBvbGljeUFjdGlvbhITCgtydWxlX3NvdXJjZRgDIAEoCRIOCgZyZWFzb24YBCABKAkijgEKC1J1blNuYXBzaG90Eh0KBHJ1bnMYASADKAsyDy5ydW53aXJlLnYxLlJ1bhIwChBwYXJ0aWFsX21lc3NhZ2VzGAIgAygLMhYucnVud2lyZS52MS5SdW5NZXNzYWdlEi4KCnRvb2xfY2FsbHMYAyADKAsyGi5ydW53aXJlLnYxLlRvb2xDYWxsVXBkYXRlIuQBCgpSdW5NZXNzYWdlEg4KBnJ1bl9pZBgBIAEoCRIkCgdtZXNzYWdlGAIgASgLMhMucnVud2lyZS52MS5NZXNzYWdlEi8KDWZpbmlzaF9yZWFzb24YAyABKA4yGC5ydW53aXJlLnYxLkZpbmlzaFJlYXNvbhIgCgV1c2FnZRgEIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2USDQoFbW9kZWwYBSABKAkSHgoWcHJvdmlkZXJfZmluaXNoX3JlYXNvbhgGIAEoCRIeChZwcm92aWRlcl9tZXRhZGF0YV9qc29uGAcgASgJIk8KD1J1bk1lc3NhZ2VEZWx0YRISCgptZXNzYWdlX2lkGAEgASgJEigKBmRlbHRhcxgCIAMoCzIYLnJ1bndpcmUudjEuTWVzc2FnZURlbHRhIkgKEE1lc3NhZ2VEaXNjYXJkZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRIgCgVlcnJvchgCIAEoCzIRLnJ1bndpcmUudjEuRXJyb3IimgMKDlRvb2xDYWxsVXBkYXRlEiIKBGNhbGwYASABKAsyFC5ydW53aXJlLnYxLlRvb2xDYWxsEi8KBXN0YXRlGAIgASgOMiAucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZS5TdGF0ZRIPCgdhdHRlbXB0GAMgASgFEg8KB2hvc3RfaWQYBCABKAkSKgoIcHJvZ3Jlc3MYBSABKAsyGC5ydW53aXJlLnYxLlRvb2xQcm9ncmVzcxImCgZyZXN1bHQYBiABKAsyFi5ydW53aXJlLnYxLlRvb2xSZXN1bHQSIAoFZXJyb3IYByABKAsyES5ydW53aXJlLnYxLkVycm9yIpoBCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhEKDVNUQVRFX1BFTkRJTkcQARIRCg1TVEFURV9SVU5OSU5HEAISEwoPU1RBVEVfU1VDQ0VFREVEEAMSEAoMU1RBVEVfRkFJTEVEEAQSEwoPU1RBVEVfQ0FOQ0VMTEVEEAUSGAoUU1RBVEVfSU5QVVRfUkVRVUlSRUQQBiJhCgxUb29sUHJvZ3Jlc3MSEAoIcHJvZ3Jlc3MYASABKAESDQoFdG90YWwYAiABKAESDwoHbWVzc2FnZRgDIAEoCRIfCgVwYXJ0cxgEIAMoCzIQLnJ1bndpcmUudjEuUGFydCILCglIZWFydGJlYXQiNgoGR29Bd2F5EiwKCXRpbWVfbGVmdBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbipbCgxIb3N0QWZmaW5pdHkSHQoZSE9TVF9BRkZJTklUWV9VTlNQRUNJRklFRBAAEhUKEUhPU1RfQUZGSU5JVFlfQU5ZEAESFQoRSE9TVF9BRkZJTklUWV9SVU4QAiqCAQoMUG9saWN5QWN0aW9uEh0KGVBPTElDWV9BQ1RJT05fVU5TUEVDSUZJRUQQABIXChNQT0xJQ1lfQUNUSU9OX0FMTE9XEAESFgoSUE9MSUNZX0FDVElPTl9ERU5ZEAISIgoeUE9MSUNZX0FDVElPTl9SRVFVSVJFX0FQUFJPVkFMEANCNwoOZGV2LnJ1bndpcmUudjFQAVojcnVud2lyZS5kZXYvZ28vcnVud2lyZS92MTtydW53aXJldjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_runwire_v1_generation, file_runwire_v1_message]);
 
 /**
  * Agent is a value, not a resource: model, instructions and tools of one loop.
@@ -678,6 +678,14 @@ export type RequiredInput = Message<"runwire.v1.RequiredInput"> & {
      */
     value: ToolCall;
     case: "toolApproval";
+  } | {
+    /**
+     * What a tool wants to know while it runs.
+     *
+     * @generated from field: runwire.v1.Question question = 4;
+     */
+    value: Question;
+    case: "question";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -688,7 +696,7 @@ export type RequiredInput = Message<"runwire.v1.RequiredInput"> & {
   expireTime?: Timestamp | undefined;
 
   /**
-   * The tool call that is to be approved.
+   * The tool call that is to be approved, or that asks.
    *
    * @generated from field: string call_id = 6;
    */
@@ -708,6 +716,42 @@ export type RequiredInput = Message<"runwire.v1.RequiredInput"> & {
  */
 export const RequiredInputSchema: GenMessage<RequiredInput> = /*@__PURE__*/
   messageDesc(file_runwire_v1_run, 9);
+
+/**
+ * Question asks a person for something.
+ *
+ * @generated from message runwire.v1.Question
+ */
+export type Question = Message<"runwire.v1.Question"> & {
+  /**
+   * Required. For the person. At most 4096 characters.
+   *
+   * @generated from field: string message = 1;
+   */
+  message: string;
+
+  /**
+   * Optional. JSON Schema of the answer. Without one the answer is any JSON value, or none.
+   *
+   * @generated from field: string schema_json = 2;
+   */
+  schemaJson: string;
+
+  /**
+   * Which question of this delivery of the call it is, from 1: a report that is sent again has the same number, and
+   * the next question the next. A call asks one at a time. Unset: 1.
+   *
+   * @generated from field: int32 number = 3;
+   */
+  number: number;
+};
+
+/**
+ * Describes the message runwire.v1.Question.
+ * Use `create(QuestionSchema)` to create a new message.
+ */
+export const QuestionSchema: GenMessage<Question> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run, 10);
 
 /**
  * InputAnswer answers a RequiredInput. The first answer wins; the same answer again is OK, another is
@@ -731,16 +775,16 @@ export type InputAnswer = Message<"runwire.v1.InputAnswer"> & {
   action: InputAnswer_Action;
 
   /**
-   * Optional, with ACCEPT: other arguments for the call, as JSON text of an object. They must fit the tool's
-   * schema: if not, the answer is refused with INVALID_ARGUMENT and the input stays open. The host gets them, the
-   * call's updates show them, and the model is told of them with the result; its own message stays as it was.
+   * With ACCEPT, as JSON text. To a question: the answer. To an approval, optional: other arguments for the call, an
+   * object; the host gets them, the call's updates show them, and the model is told of them with the result; its own
+   * message stays as it was. What does not fit the schema is refused with INVALID_ARGUMENT, and the input stays open.
    *
    * @generated from field: string content_json = 3;
    */
   contentJson: string;
 
   /**
-   * Optional, with DECLINE. Told to the model. At most 1024 characters.
+   * Optional, with DECLINE. Told to the model, or to the tool that has asked. At most 1024 characters.
    *
    * @generated from field: string reason = 4;
    */
@@ -759,7 +803,7 @@ export type InputAnswer = Message<"runwire.v1.InputAnswer"> & {
  * Use `create(InputAnswerSchema)` to create a new message.
  */
 export const InputAnswerSchema: GenMessage<InputAnswer> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 10);
+  messageDesc(file_runwire_v1_run, 11);
 
 /**
  * What the answer does.
@@ -775,14 +819,15 @@ export enum InputAnswer_Action {
   UNSPECIFIED = 0,
 
   /**
-   * Approve: the call runs.
+   * Approve: the call runs. Or answer: the tool goes on.
    *
    * @generated from enum value: ACTION_ACCEPT = 1;
    */
   ACCEPT = 1,
 
   /**
-   * Refuse: the call is CANCELLED, and the model sees the refusal and the reason.
+   * Refuse: a call that was to be approved is CANCELLED, and the model sees the refusal and the reason. A tool that
+   * has asked is told so, and goes on.
    *
    * @generated from enum value: ACTION_DECLINE = 2;
    */
@@ -793,7 +838,7 @@ export enum InputAnswer_Action {
  * Describes the enum runwire.v1.InputAnswer.Action.
  */
 export const InputAnswer_ActionSchema: GenEnum<InputAnswer_Action> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 10, 0);
+  enumDesc(file_runwire_v1_run, 11, 0);
 
 /**
  * RunEvent is one entry of a tree's event log. Events are facts: replaying them does nothing but
@@ -911,7 +956,7 @@ export type RunEvent = Message<"runwire.v1.RunEvent"> & {
  * Use `create(RunEventSchema)` to create a new message.
  */
 export const RunEventSchema: GenMessage<RunEvent> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 11);
+  messageDesc(file_runwire_v1_run, 12);
 
 /**
  * PolicyDecision is what a policy said about a call.
@@ -953,7 +998,7 @@ export type PolicyDecision = Message<"runwire.v1.PolicyDecision"> & {
  * Use `create(PolicyDecisionSchema)` to create a new message.
  */
 export const PolicyDecisionSchema: GenMessage<PolicyDecision> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 12);
+  messageDesc(file_runwire_v1_run, 13);
 
 /**
  * RunSnapshot is the whole visible state of a tree.
@@ -988,7 +1033,7 @@ export type RunSnapshot = Message<"runwire.v1.RunSnapshot"> & {
  * Use `create(RunSnapshotSchema)` to create a new message.
  */
 export const RunSnapshotSchema: GenMessage<RunSnapshot> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 13);
+  messageDesc(file_runwire_v1_run, 14);
 
 /**
  * RunMessage is a message of a run.
@@ -1051,7 +1096,7 @@ export type RunMessage = Message<"runwire.v1.RunMessage"> & {
  * Use `create(RunMessageSchema)` to create a new message.
  */
 export const RunMessageSchema: GenMessage<RunMessage> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 14);
+  messageDesc(file_runwire_v1_run, 15);
 
 /**
  * RunMessageDelta is a delta of a message in progress.
@@ -1079,7 +1124,7 @@ export type RunMessageDelta = Message<"runwire.v1.RunMessageDelta"> & {
  * Use `create(RunMessageDeltaSchema)` to create a new message.
  */
 export const RunMessageDeltaSchema: GenMessage<RunMessageDelta> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 15);
+  messageDesc(file_runwire_v1_run, 16);
 
 /**
  * MessageDiscarded withdraws a message in progress.
@@ -1107,7 +1152,7 @@ export type MessageDiscarded = Message<"runwire.v1.MessageDiscarded"> & {
  * Use `create(MessageDiscardedSchema)` to create a new message.
  */
 export const MessageDiscardedSchema: GenMessage<MessageDiscarded> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 16);
+  messageDesc(file_runwire_v1_run, 17);
 
 /**
  * ToolCallUpdate is the state of a tool call.
@@ -1170,7 +1215,7 @@ export type ToolCallUpdate = Message<"runwire.v1.ToolCallUpdate"> & {
  * Use `create(ToolCallUpdateSchema)` to create a new message.
  */
 export const ToolCallUpdateSchema: GenMessage<ToolCallUpdate> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 17);
+  messageDesc(file_runwire_v1_run, 18);
 
 /**
  * State of a call.
@@ -1219,13 +1264,20 @@ export enum ToolCallUpdate_State {
    * @generated from enum value: STATE_CANCELLED = 5;
    */
   CANCELLED = 5,
+
+  /**
+   * The tool has asked a question; its clock stands still.
+   *
+   * @generated from enum value: STATE_INPUT_REQUIRED = 6;
+   */
+  INPUT_REQUIRED = 6,
 }
 
 /**
  * Describes the enum runwire.v1.ToolCallUpdate.State.
  */
 export const ToolCallUpdate_StateSchema: GenEnum<ToolCallUpdate_State> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 17, 0);
+  enumDesc(file_runwire_v1_run, 18, 0);
 
 /**
  * ToolProgress reports on a running call.
@@ -1267,7 +1319,7 @@ export type ToolProgress = Message<"runwire.v1.ToolProgress"> & {
  * Use `create(ToolProgressSchema)` to create a new message.
  */
 export const ToolProgressSchema: GenMessage<ToolProgress> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 18);
+  messageDesc(file_runwire_v1_run, 19);
 
 /**
  * Heartbeat says that the sender lives.
@@ -1282,7 +1334,7 @@ export type Heartbeat = Message<"runwire.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 19);
+  messageDesc(file_runwire_v1_run, 20);
 
 /**
  * GoAway says that the stream will end soon: open another one, finish here.
@@ -1303,7 +1355,7 @@ export type GoAway = Message<"runwire.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 20);
+  messageDesc(file_runwire_v1_run, 21);
 
 /**
  * HostAffinity says which host takes the next call of a run.

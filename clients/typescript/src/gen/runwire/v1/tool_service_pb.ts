@@ -12,7 +12,7 @@ import type { Tool } from "./generation_pb.js";
 import { file_runwire_v1_generation } from "./generation_pb.js";
 import type { Error, ToolCall, ToolResult } from "./message_pb.js";
 import { file_runwire_v1_message } from "./message_pb.js";
-import type { GoAway, Heartbeat, ToolProgress } from "./run_pb.js";
+import type { GoAway, Heartbeat, InputAnswer, Question, ToolProgress } from "./run_pb.js";
 import { file_runwire_v1_run } from "./run_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runwire/v1/tool_service.proto.
  */
 export const file_runwire_v1_tool_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch1ydW53aXJlL3YxL3Rvb2xfc2VydmljZS5wcm90bxIKcnVud2lyZS52MSLXAQoQSG9zdFRvb2xzUmVxdWVzdBI0CgxyZWdpc3RyYXRpb24YASABKAsyHC5ydW53aXJlLnYxLkhvc3RSZWdpc3RyYXRpb25IABIsCgZyZXBvcnQYAiABKAsyGi5ydW53aXJlLnYxLlRvb2xDYWxsUmVwb3J0SAASKAoGdXBkYXRlGAMgASgLMhYucnVud2lyZS52MS5Ib3N0VXBkYXRlSAASKgoJaGVhcnRiZWF0GAQgASgLMhUucnVud2lyZS52MS5IZWFydGJlYXRIAEIJCgdtZXNzYWdlIpUCChBIb3N0UmVnaXN0cmF0aW9uEg8KB2hvc3RfaWQYASABKAkSHwoFdG9vbHMYAiADKAsyEC5ydW53aXJlLnYxLlRvb2wSIQoUbWF4X2NvbmN1cnJlbnRfY2FsbHMYAyABKAVIAIgBARI4CgZsYWJlbHMYBCADKAsyKC5ydW53aXJlLnYxLkhvc3RSZWdpc3RyYXRpb24uTGFiZWxzRW50cnkSKgoJaW5fZmxpZ2h0GAUgAygLMhcucnVud2lyZS52MS5Ub29sQ2FsbFJlZhotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQhcKFV9tYXhfY29uY3VycmVudF9jYWxscyIvCgtUb29sQ2FsbFJlZhIPCgdjYWxsX2lkGAEgASgJEg8KB2F0dGVtcHQYAiABKAUibAoKSG9zdFVwZGF0ZRIhChRtYXhfY29uY3VycmVudF9jYWxscxgBIAEoBUgAiAEBEiIKBXRvb2xzGAIgASgLMhMucnVud2lyZS52MS5Ub29sU2V0QhcKFV9tYXhfY29uY3VycmVudF9jYWxscyIqCgdUb29sU2V0Eh8KBXRvb2xzGAEgAygLMhAucnVud2lyZS52MS5Ub29sIsgCCg5Ub29sQ2FsbFJlcG9ydBIPCgdjYWxsX2lkGAEgASgJEg8KB2F0dGVtcHQYAiABKAUSNAoKYWNjZXB0YW5jZRgDIAEoCzIeLnJ1bndpcmUudjEuVG9vbENhbGxBY2NlcHRhbmNlSAASJgoJcmVqZWN0aW9uGAQgASgLMhEucnVud2lyZS52MS5FcnJvckgAEiwKCHByb2dyZXNzGAUgASgLMhgucnVud2lyZS52MS5Ub29sUHJvZ3Jlc3NIABIoCgZyZXN1bHQYBiABKAsyFi5ydW53aXJlLnYxLlRvb2xSZXN1bHRIABIkCgdmYWlsdXJlGAcgASgLMhEucnVud2lyZS52MS5FcnJvckgAEi4KB3N0b3BwZWQYCCABKAsyGy5ydW53aXJlLnYxLlRvb2xDYWxsU3RvcHBlZEgAQggKBnJlcG9ydCIUChJUb29sQ2FsbEFjY2VwdGFuY2UiEQoPVG9vbENhbGxTdG9wcGVkInwKEUhvc3RUb29sc1Jlc3BvbnNlEjAKCnJlZ2lzdGVyZWQYASABKAsyGi5ydW53aXJlLnYxLkhvc3RSZWdpc3RlcmVkSAASKgoHY29tbWFuZBgCIAEoCzIXLnJ1bndpcmUudjEuSG9zdENvbW1hbmRIAEIJCgdtZXNzYWdlIoIBCgtIb3N0U2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgVncmFjZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiLKAQoOSG9zdFJlZ2lzdGVyZWQSKAoHc2Vzc2lvbhgBIAEoCzIXLnJ1bndpcmUudjEuSG9zdFNlc3Npb24SRQoOcmVqZWN0ZWRfdG9vbHMYAiADKAsyLS5ydW53aXJlLnYxLkhvc3RSZWdpc3RlcmVkLlJlamVjdGVkVG9vbHNFbnRyeRpHChJSZWplY3RlZFRvb2xzRW50cnkSCwoDa2V5GAEgASgJEiAKBXZhbHVlGAIgASgLMhEucnVud2lyZS52MS5FcnJvcjoCOAEiiwIKC0hvc3RDb21tYW5kEjQKCmFzc2lnbm1lbnQYASABKAsyHi5ydW53aXJlLnYxLlRvb2xDYWxsQXNzaWdubWVudEgAEjgKDGNhbmNlbGxhdGlvbhgCIAEoCzIgLnJ1bndpcmUudjEuVG9vbENhbGxDYW5jZWxsYXRpb25IABIuCgdyZWNlaXB0GAMgASgLMhsucnVud2lyZS52MS5Ub29sQ2FsbFJlY2VpcHRIABIlCgdnb19hd2F5GAQgASgLMhIucnVud2lyZS52MS5Hb0F3YXlIABIqCgloZWFydGJlYXQYBSABKAsyFS5ydW53aXJlLnYxLkhlYXJ0YmVhdEgAQgkKB2NvbW1hbmQiiwMKElRvb2xDYWxsQXNzaWdubWVudBIiCgRjYWxsGAEgASgLMhQucnVud2lyZS52MS5Ub29sQ2FsbBIPCgdhdHRlbXB0GAIgASgFEhQKDHRvb2xfdmVyc2lvbhgDIAEoCRIOCgZydW5faWQYBCABKAkSKgoHdGltZW91dBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIzChBwcm9ncmVzc190aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjoKBmxhYmVscxgHIAMoCzIqLnJ1bndpcmUudjEuVG9vbENhbGxBc3NpZ25tZW50LkxhYmVsc0VudHJ5EhMKC3RyYWNlcGFyZW50GAggASgJEhIKCnRyYWNlc3RhdGUYCSABKAkSEQoJcHJpbmNpcGFsGAogASgJEhIKCmFnZW50X25hbWUYDSABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJIChRUb29sQ2FsbENhbmNlbGxhdGlvbhIPCgdjYWxsX2lkGAEgASgJEg8KB2F0dGVtcHQYAiABKAUSDgoGcmVhc29uGAMgASgJIugBCg9Ub29sQ2FsbFJlY2VpcHQSDwoHY2FsbF9pZBgBIAEoCRIPCgdhdHRlbXB0GAIgASgFEjwKC2Rpc3Bvc2l0aW9uGAMgASgOMicucnVud2lyZS52MS5Ub29sQ2FsbFJlY2VpcHQuRGlzcG9zaXRpb24idQoLRGlzcG9zaXRpb24SGwoXRElTUE9TSVRJT05fVU5TUEVDSUZJRUQQABIXChNESVNQT1NJVElPTl9BUFBMSUVEEAESGQoVRElTUE9TSVRJT05fRFVQTElDQVRFEAISFQoRRElTUE9TSVRJT05fU1RBTEUQAyJDChVSZXBvcnRUb29sQ2FsbFJlcXVlc3QSKgoGcmVwb3J0GAEgASgLMhoucnVud2lyZS52MS5Ub29sQ2FsbFJlcG9ydCJGChZSZXBvcnRUb29sQ2FsbFJlc3BvbnNlEiwKB3JlY2VpcHQYASABKAsyGy5ydW53aXJlLnYxLlRvb2xDYWxsUmVjZWlwdCI5ChBMaXN0VG9vbHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlcKEUxpc3RUb29sc1Jlc3BvbnNlEikKBXRvb2xzGAEgAygLMhoucnVud2lyZS52MS5SZWdpc3RlcmVkVG9vbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiRAoOUmVnaXN0ZXJlZFRvb2wSHgoEdG9vbBgBIAEoCzIQLnJ1bndpcmUudjEuVG9vbBISCgpob3N0X2NvdW50GAIgASgFMv4BCgtUb29sU2VydmljZRJMCglIb3N0VG9vbHMSHC5ydW53aXJlLnYxLkhvc3RUb29sc1JlcXVlc3QaHS5ydW53aXJlLnYxLkhvc3RUb29sc1Jlc3BvbnNlKAEwARJXCg5SZXBvcnRUb29sQ2FsbBIhLnJ1bndpcmUudjEuUmVwb3J0VG9vbENhbGxSZXF1ZXN0GiIucnVud2lyZS52MS5SZXBvcnRUb29sQ2FsbFJlc3BvbnNlEkgKCUxpc3RUb29scxIcLnJ1bndpcmUudjEuTGlzdFRvb2xzUmVxdWVzdBodLnJ1bndpcmUudjEuTGlzdFRvb2xzUmVzcG9uc2VCNwoOZGV2LnJ1bndpcmUudjFQAVojcnVud2lyZS5kZXYvZ28vcnVud2lyZS92MTtydW53aXJldjFiBnByb3RvMw", [file_google_protobuf_duration, file_runwire_v1_generation, file_runwire_v1_message, file_runwire_v1_run]);
+  fileDesc("Ch1ydW53aXJlL3YxL3Rvb2xfc2VydmljZS5wcm90bxIKcnVud2lyZS52MSLXAQoQSG9zdFRvb2xzUmVxdWVzdBI0CgxyZWdpc3RyYXRpb24YASABKAsyHC5ydW53aXJlLnYxLkhvc3RSZWdpc3RyYXRpb25IABIsCgZyZXBvcnQYAiABKAsyGi5ydW53aXJlLnYxLlRvb2xDYWxsUmVwb3J0SAASKAoGdXBkYXRlGAMgASgLMhYucnVud2lyZS52MS5Ib3N0VXBkYXRlSAASKgoJaGVhcnRiZWF0GAQgASgLMhUucnVud2lyZS52MS5IZWFydGJlYXRIAEIJCgdtZXNzYWdlIpUCChBIb3N0UmVnaXN0cmF0aW9uEg8KB2hvc3RfaWQYASABKAkSHwoFdG9vbHMYAiADKAsyEC5ydW53aXJlLnYxLlRvb2wSIQoUbWF4X2NvbmN1cnJlbnRfY2FsbHMYAyABKAVIAIgBARI4CgZsYWJlbHMYBCADKAsyKC5ydW53aXJlLnYxLkhvc3RSZWdpc3RyYXRpb24uTGFiZWxzRW50cnkSKgoJaW5fZmxpZ2h0GAUgAygLMhcucnVud2lyZS52MS5Ub29sQ2FsbFJlZhotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQhcKFV9tYXhfY29uY3VycmVudF9jYWxscyIvCgtUb29sQ2FsbFJlZhIPCgdjYWxsX2lkGAEgASgJEg8KB2F0dGVtcHQYAiABKAUibAoKSG9zdFVwZGF0ZRIhChRtYXhfY29uY3VycmVudF9jYWxscxgBIAEoBUgAiAEBEiIKBXRvb2xzGAIgASgLMhMucnVud2lyZS52MS5Ub29sU2V0QhcKFV9tYXhfY29uY3VycmVudF9jYWxscyIqCgdUb29sU2V0Eh8KBXRvb2xzGAEgAygLMhAucnVud2lyZS52MS5Ub29sIvICCg5Ub29sQ2FsbFJlcG9ydBIPCgdjYWxsX2lkGAEgASgJEg8KB2F0dGVtcHQYAiABKAUSNAoKYWNjZXB0YW5jZRgDIAEoCzIeLnJ1bndpcmUudjEuVG9vbENhbGxBY2NlcHRhbmNlSAASJgoJcmVqZWN0aW9uGAQgASgLMhEucnVud2lyZS52MS5FcnJvckgAEiwKCHByb2dyZXNzGAUgASgLMhgucnVud2lyZS52MS5Ub29sUHJvZ3Jlc3NIABIoCgZyZXN1bHQYBiABKAsyFi5ydW53aXJlLnYxLlRvb2xSZXN1bHRIABIkCgdmYWlsdXJlGAcgASgLMhEucnVud2lyZS52MS5FcnJvckgAEi4KB3N0b3BwZWQYCCABKAsyGy5ydW53aXJlLnYxLlRvb2xDYWxsU3RvcHBlZEgAEigKCHF1ZXN0aW9uGAkgASgLMhQucnVud2lyZS52MS5RdWVzdGlvbkgAQggKBnJlcG9ydCIUChJUb29sQ2FsbEFjY2VwdGFuY2UiEQoPVG9vbENhbGxTdG9wcGVkInwKEUhvc3RUb29sc1Jlc3BvbnNlEjAKCnJlZ2lzdGVyZWQYASABKAsyGi5ydW53aXJlLnYxLkhvc3RSZWdpc3RlcmVkSAASKgoHY29tbWFuZBgCIAEoCzIXLnJ1bndpcmUudjEuSG9zdENvbW1hbmRIAEIJCgdtZXNzYWdlIoIBCgtIb3N0U2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgVncmFjZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiLKAQoOSG9zdFJlZ2lzdGVyZWQSKAoHc2Vzc2lvbhgBIAEoCzIXLnJ1bndpcmUudjEuSG9zdFNlc3Npb24SRQoOcmVqZWN0ZWRfdG9vbHMYAiADKAsyLS5ydW53aXJlLnYxLkhvc3RSZWdpc3RlcmVkLlJlamVjdGVkVG9vbHNFbnRyeRpHChJSZWplY3RlZFRvb2xzRW50cnkSCwoDa2V5GAEgASgJEiAKBXZhbHVlGAIgASgLMhEucnVud2lyZS52MS5FcnJvcjoCOAEiuQIKC0hvc3RDb21tYW5kEjQKCmFzc2lnbm1lbnQYASABKAsyHi5ydW53aXJlLnYxLlRvb2xDYWxsQXNzaWdubWVudEgAEjgKDGNhbmNlbGxhdGlvbhgCIAEoCzIgLnJ1bndpcmUudjEuVG9vbENhbGxDYW5jZWxsYXRpb25IABIuCgdyZWNlaXB0GAMgASgLMhsucnVud2lyZS52MS5Ub29sQ2FsbFJlY2VpcHRIABIlCgdnb19hd2F5GAQgASgLMhIucnVud2lyZS52MS5Hb0F3YXlIABIqCgloZWFydGJlYXQYBSABKAsyFS5ydW53aXJlLnYxLkhlYXJ0YmVhdEgAEiwKBmFuc3dlchgGIAEoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxBbnN3ZXJIAEIJCgdjb21tYW5kImsKDlRvb2xDYWxsQW5zd2VyEg8KB2NhbGxfaWQYASABKAkSDwoHYXR0ZW1wdBgCIAEoBRInCgZhbnN3ZXIYAyABKAsyFy5ydW53aXJlLnYxLklucHV0QW5zd2VyEg4KBm51bWJlchgEIAEoBSKLAwoSVG9vbENhbGxBc3NpZ25tZW50EiIKBGNhbGwYASABKAsyFC5ydW53aXJlLnYxLlRvb2xDYWxsEg8KB2F0dGVtcHQYAiABKAUSFAoMdG9vbF92ZXJzaW9uGAMgASgJEg4KBnJ1bl9pZBgEIAEoCRIqCgd0aW1lb3V0GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKEHByb2dyZXNzX3RpbWVvdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SOgoGbGFiZWxzGAcgAygLMioucnVud2lyZS52MS5Ub29sQ2FsbEFzc2lnbm1lbnQuTGFiZWxzRW50cnkSEwoLdHJhY2VwYXJlbnQYCCABKAkSEgoKdHJhY2VzdGF0ZRgJIAEoCRIRCglwcmluY2lwYWwYCiABKAkSEgoKYWdlbnRfbmFtZRgNIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkgKFFRvb2xDYWxsQ2FuY2VsbGF0aW9uEg8KB2NhbGxfaWQYASABKAkSDwoHYXR0ZW1wdBgCIAEoBRIOCgZyZWFzb24YAyABKAki6AEKD1Rvb2xDYWxsUmVjZWlwdBIPCgdjYWxsX2lkGAEgASgJEg8KB2F0dGVtcHQYAiABKAUSPAoLZGlzcG9zaXRpb24YAyABKA4yJy5ydW53aXJlLnYxLlRvb2xDYWxsUmVjZWlwdC5EaXNwb3NpdGlvbiJ1CgtEaXNwb3NpdGlvbhIbChdESVNQT1NJVElPTl9VTlNQRUNJRklFRBAAEhcKE0RJU1BPU0lUSU9OX0FQUExJRUQQARIZChVESVNQT1NJVElPTl9EVVBMSUNBVEUQAhIVChFESVNQT1NJVElPTl9TVEFMRRADIkMKFVJlcG9ydFRvb2xDYWxsUmVxdWVzdBIqCgZyZXBvcnQYASABKAsyGi5ydW53aXJlLnYxLlRvb2xDYWxsUmVwb3J0IkYKFlJlcG9ydFRvb2xDYWxsUmVzcG9uc2USLAoHcmVjZWlwdBgBIAEoCzIbLnJ1bndpcmUudjEuVG9vbENhbGxSZWNlaXB0IjkKEExpc3RUb29sc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiVwoRTGlzdFRvb2xzUmVzcG9uc2USKQoFdG9vbHMYASADKAsyGi5ydW53aXJlLnYxLlJlZ2lzdGVyZWRUb29sEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJECg5SZWdpc3RlcmVkVG9vbBIeCgR0b29sGAEgASgLMhAucnVud2lyZS52MS5Ub29sEhIKCmhvc3RfY291bnQYAiABKAUy/gEKC1Rvb2xTZXJ2aWNlEkwKCUhvc3RUb29scxIcLnJ1bndpcmUudjEuSG9zdFRvb2xzUmVxdWVzdBodLnJ1bndpcmUudjEuSG9zdFRvb2xzUmVzcG9uc2UoATABElcKDlJlcG9ydFRvb2xDYWxsEiEucnVud2lyZS52MS5SZXBvcnRUb29sQ2FsbFJlcXVlc3QaIi5ydW53aXJlLnYxLlJlcG9ydFRvb2xDYWxsUmVzcG9uc2USSAoJTGlzdFRvb2xzEhwucnVud2lyZS52MS5MaXN0VG9vbHNSZXF1ZXN0Gh0ucnVud2lyZS52MS5MaXN0VG9vbHNSZXNwb25zZUI3Cg5kZXYucnVud2lyZS52MVABWiNydW53aXJlLmRldi9nby9ydW53aXJlL3YxO3J1bndpcmV2MWIGcHJvdG8z", [file_google_protobuf_duration, file_runwire_v1_generation, file_runwire_v1_message, file_runwire_v1_run]);
 
 /**
  * HostToolsRequest is a message of the host. The first is registration.
@@ -278,6 +278,15 @@ export type ToolCallReport = Message<"runwire.v1.ToolCallReport"> & {
      */
     value: ToolCallStopped;
     case: "stopped";
+  } | {
+    /**
+     * The tool asks a person something: its clock stands still until the answer, which comes as a command. Nobody
+     * answers for ever: see runs.input_timeout.
+     *
+     * @generated from field: runwire.v1.Question question = 9;
+     */
+    value: Question;
+    case: "question";
   } | { case: undefined; value?: undefined };
 };
 
@@ -471,6 +480,14 @@ export type HostCommand = Message<"runwire.v1.HostCommand"> & {
      */
     value: Heartbeat;
     case: "heartbeat";
+  } | {
+    /**
+     * What was answered to a tool's question.
+     *
+     * @generated from field: runwire.v1.ToolCallAnswer answer = 6;
+     */
+    value: ToolCallAnswer;
+    case: "answer";
   } | { case: undefined; value?: undefined };
 };
 
@@ -480,6 +497,49 @@ export type HostCommand = Message<"runwire.v1.HostCommand"> & {
  */
 export const HostCommandSchema: GenMessage<HostCommand> = /*@__PURE__*/
   messageDesc(file_runwire_v1_tool_service, 11);
+
+/**
+ * ToolCallAnswer is the answer to a tool's question. Sent again whenever the host opens a stream while it has the call:
+ * one to a question that is not open is ignored.
+ *
+ * @generated from message runwire.v1.ToolCallAnswer
+ */
+export type ToolCallAnswer = Message<"runwire.v1.ToolCallAnswer"> & {
+  /**
+   * The call.
+   *
+   * @generated from field: string call_id = 1;
+   */
+  callId: string;
+
+  /**
+   * The delivery.
+   *
+   * @generated from field: int32 attempt = 2;
+   */
+  attempt: number;
+
+  /**
+   * The answer. A question that nobody answers in time is declined.
+   *
+   * @generated from field: runwire.v1.InputAnswer answer = 3;
+   */
+  answer?: InputAnswer | undefined;
+
+  /**
+   * Question.number.
+   *
+   * @generated from field: int32 number = 4;
+   */
+  number: number;
+};
+
+/**
+ * Describes the message runwire.v1.ToolCallAnswer.
+ * Use `create(ToolCallAnswerSchema)` to create a new message.
+ */
+export const ToolCallAnswerSchema: GenMessage<ToolCallAnswer> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_tool_service, 12);
 
 /**
  * ToolCallAssignment asks a host to run a call.
@@ -570,7 +630,7 @@ export type ToolCallAssignment = Message<"runwire.v1.ToolCallAssignment"> & {
  * Use `create(ToolCallAssignmentSchema)` to create a new message.
  */
 export const ToolCallAssignmentSchema: GenMessage<ToolCallAssignment> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_tool_service, 12);
+  messageDesc(file_runwire_v1_tool_service, 13);
 
 /**
  * ToolCallCancellation asks a host to stop. It answers with stopped, or with the result if it was faster.
@@ -605,10 +665,10 @@ export type ToolCallCancellation = Message<"runwire.v1.ToolCallCancellation"> & 
  * Use `create(ToolCallCancellationSchema)` to create a new message.
  */
 export const ToolCallCancellationSchema: GenMessage<ToolCallCancellation> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_tool_service, 13);
+  messageDesc(file_runwire_v1_tool_service, 14);
 
 /**
- * ToolCallReceipt acknowledges an acceptance, rejection, result, failure or stop, once it is stored.
+ * ToolCallReceipt acknowledges an acceptance, rejection, result, failure, stop or question, once it is stored.
  *
  * @generated from message runwire.v1.ToolCallReceipt
  */
@@ -640,7 +700,7 @@ export type ToolCallReceipt = Message<"runwire.v1.ToolCallReceipt"> & {
  * Use `create(ToolCallReceiptSchema)` to create a new message.
  */
 export const ToolCallReceiptSchema: GenMessage<ToolCallReceipt> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_tool_service, 14);
+  messageDesc(file_runwire_v1_tool_service, 15);
 
 /**
  * What became of a report.
@@ -681,7 +741,7 @@ export enum ToolCallReceipt_Disposition {
  * Describes the enum runwire.v1.ToolCallReceipt.Disposition.
  */
 export const ToolCallReceipt_DispositionSchema: GenEnum<ToolCallReceipt_Disposition> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_tool_service, 14, 0);
+  enumDesc(file_runwire_v1_tool_service, 15, 0);
 
 /**
  * ReportToolCallRequest is a report.
@@ -702,7 +762,7 @@ export type ReportToolCallRequest = Message<"runwire.v1.ReportToolCallRequest"> 
  * Use `create(ReportToolCallRequestSchema)` to create a new message.
  */
 export const ReportToolCallRequestSchema: GenMessage<ReportToolCallRequest> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_tool_service, 15);
+  messageDesc(file_runwire_v1_tool_service, 16);
 
 /**
  * ReportToolCallResponse is its receipt.
@@ -723,7 +783,7 @@ export type ReportToolCallResponse = Message<"runwire.v1.ReportToolCallResponse"
  * Use `create(ReportToolCallResponseSchema)` to create a new message.
  */
 export const ReportToolCallResponseSchema: GenMessage<ReportToolCallResponse> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_tool_service, 16);
+  messageDesc(file_runwire_v1_tool_service, 17);
 
 /**
  * ListToolsRequest asks for a page.
@@ -751,7 +811,7 @@ export type ListToolsRequest = Message<"runwire.v1.ListToolsRequest"> & {
  * Use `create(ListToolsRequestSchema)` to create a new message.
  */
 export const ListToolsRequestSchema: GenMessage<ListToolsRequest> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_tool_service, 17);
+  messageDesc(file_runwire_v1_tool_service, 18);
 
 /**
  * ListToolsResponse is a page.
@@ -779,7 +839,7 @@ export type ListToolsResponse = Message<"runwire.v1.ListToolsResponse"> & {
  * Use `create(ListToolsResponseSchema)` to create a new message.
  */
 export const ListToolsResponseSchema: GenMessage<ListToolsResponse> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_tool_service, 18);
+  messageDesc(file_runwire_v1_tool_service, 19);
 
 /**
  * RegisteredTool is a tool that hosts offer.
@@ -807,7 +867,7 @@ export type RegisteredTool = Message<"runwire.v1.RegisteredTool"> & {
  * Use `create(RegisteredToolSchema)` to create a new message.
  */
 export const RegisteredToolSchema: GenMessage<RegisteredTool> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_tool_service, 19);
+  messageDesc(file_runwire_v1_tool_service, 20);
 
 /**
  * ToolService connects tool hosts.
