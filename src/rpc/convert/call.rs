@@ -154,7 +154,7 @@ impl Intake {
                 Report::Failed(fault::decode_from_host(error, &at.field("failure"))?)
             }
             Wire::Stopped(_) => Report::Stopped,
-            Wire::Question(asked) => match question(asked, &self.schema, &at.field("question")) {
+            Wire::Question(asked) => match question(&asked, &self.schema, &at.field("question")) {
                 Ok(question) => Report::Question(Arc::new(question)),
                 Err(malformed) => Report::Failed(malformed_question(&malformed)),
             },

@@ -103,7 +103,7 @@ fn encode_question(question: &Question) -> v1::Question {
 
 /// What a tool asks.
 pub(super) fn question(
-    wire: v1::Question,
+    wire: &v1::Question,
     schema: &SchemaCheck,
     at: &At<'_>,
 ) -> Result<Question, Fault> {
