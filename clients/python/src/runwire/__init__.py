@@ -30,8 +30,10 @@ from runwire.errors import (
 )
 from runwire.events import (
     Event,
+    InputAnswered,
     MessageCompleted,
     MessageDiscarded,
+    PolicyDecided,
     ReasoningDelta,
     Run,
     RunUpdated,
@@ -41,6 +43,7 @@ from runwire.events import (
     ToolCallUpdated,
     Usage,
 )
+from runwire.inputs import Policy, PolicyRule, RequiredInput
 from runwire.runner import RunFailed, Runner, RunResult, RunStream
 from runwire.tool import HostedTool, Media, Tool, ToolContext, ToolError, tool
 from runwire.toolhost import ToolHost
@@ -58,6 +61,7 @@ __all__ = [
     "Event",
     "FailedPrecondition",
     "HostedTool",
+    "InputAnswered",
     "Internal",
     "InvalidArgument",
     "Media",
@@ -66,7 +70,11 @@ __all__ = [
     "Model",
     "NotFound",
     "PermissionDenied",
+    "Policy",
+    "PolicyDecided",
+    "PolicyRule",
     "ReasoningDelta",
+    "RequiredInput",
     "ResourceExhausted",
     "Run",
     "RunFailed",

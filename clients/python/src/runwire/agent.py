@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runwire.conversation import Input, to_messages
+from runwire.inputs import Policy
 from runwire.options import to_duration, to_options
 from runwire.tool import HostedTool, Tool, as_tool
 from runwire.v1 import run_pb2
@@ -48,6 +49,7 @@ def to_spec(
     limits: run_pb2.RunLimits,
     labels: Mapping[str, str],
     settings: Mapping[str, Any],
+    policy: Policy | None = None,
 ) -> run_pb2.RunSpec:
     """Convert an agent and its input to the wire's form.
 
@@ -71,6 +73,7 @@ def to_spec(
         input=to_messages(input),
         limits=limits,
         labels={**agent.labels, **labels},
+        policy=None if policy is None else policy.to_proto(),
     )
 
 

@@ -12,15 +12,19 @@ from google.protobuf import timestamp_pb2
 
 from runwire.conversation import reasoning_of, text_of, to_dicts
 from runwire.errors import RunwireError, from_data
+from runwire.inputs import AnswerAction, PolicyAction, RequiredInput, answer_action, policy_action
 from runwire.v1 import message_pb2, run_pb2
 
-RunState = Literal["unknown", "queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
-CallState = Literal["unknown", "pending", "running", "succeeded", "failed", "cancelled"]
+RunState = Literal[
+    "unknown", "queued", "running", "input_required", "cancelling", "succeeded", "failed", "cancelled"
+]
+CallState = Literal["unknown", "pending", "running", "input_required", "succeeded", "failed", "cancelled"]
 FinishReason = Literal["unknown", "stop", "length", "tool_calls", "content_filter", "other"]
 
 _RUN_STATES: dict[int, RunState] = {
     run_pb2.Run.STATE_QUEUED: "queued",
     run_pb2.Run.STATE_RUNNING: "running",
+    run_pb2.Run.STATE_INPUT_REQUIRED: "input_required",
     run_pb2.Run.STATE_CANCELLING: "cancelling",
     run_pb2.Run.STATE_SUCCEEDED: "succeeded",
     run_pb2.Run.STATE_FAILED: "failed",
@@ -29,6 +33,7 @@ _RUN_STATES: dict[int, RunState] = {
 _CALL_STATES: dict[int, CallState] = {
     run_pb2.ToolCallUpdate.STATE_PENDING: "pending",
     run_pb2.ToolCallUpdate.STATE_RUNNING: "running",
+    run_pb2.ToolCallUpdate.STATE_INPUT_REQUIRED: "input_required",
     run_pb2.ToolCallUpdate.STATE_SUCCEEDED: "succeeded",
     run_pb2.ToolCallUpdate.STATE_FAILED: "failed",
     run_pb2.ToolCallUpdate.STATE_CANCELLED: "cancelled",
@@ -91,6 +96,8 @@ class Run:
     create_time: datetime | None
     start_time: datetime | None
     end_time: datetime | None
+    #: What it waits for, in ``input_required``.
+    required_inputs: tuple[RequiredInput, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -118,6 +125,7 @@ class Run:
             create_time=_time(run.create_time) if run.HasField("create_time") else None,
             start_time=_time(run.start_time) if run.HasField("start_time") else None,
             end_time=_time(run.end_time) if run.HasField("end_time") else None,
+            required_inputs=tuple(RequiredInput.from_proto(each) for each in run.required_inputs),
         )
 
 
@@ -203,6 +211,27 @@ class RunUpdated(Event):
 
 
 @dataclass(frozen=True)
+class InputAnswered(Event):
+    """Someone answered what the run waited for; without a ``principal``, nobody did in time."""
+
+    input_id: str
+    action: AnswerAction
+    content: Any = field(repr=False)
+    reason: str = field(repr=False)
+    principal: str
+
+
+@dataclass(frozen=True)
+class PolicyDecided(Event):
+    """A policy decided about a call: ``source`` is ``operator``, ``run``, or the id of a run before it."""
+
+    call_id: str
+    action: PolicyAction
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Snapshot(Event):
     """How things stand. Forget what you have and begin here."""
 
@@ -233,6 +262,21 @@ def to_events(event: run_pb2.RunEvent) -> Iterator[Event]:
         yield _call(sequence, time, event.tool_call_updated)
     elif kind == "run_updated":
         yield RunUpdated(sequence, time, Run.from_proto(event.run_updated))
+    elif kind == "input_answered":
+        answer = event.input_answered
+        yield InputAnswered(
+            sequence,
+            time,
+            answer.input_id,
+            answer_action(answer.action),
+            json.loads(answer.content_json) if answer.content_json else None,
+            answer.reason,
+            answer.principal,
+        )
+    elif kind == "policy_decided":
+        decided = event.policy_decided
+        action = policy_action(decided.action)
+        yield PolicyDecided(sequence, time, decided.call_id, action, decided.rule_source, decided.reason)
     elif kind == "snapshot" and event.snapshot.runs:
         snapshot = event.snapshot
         yield Snapshot(

@@ -27,6 +27,7 @@ from runwire.events import (
     Usage,
     to_events,
 )
+from runwire.inputs import Policy
 from runwire.options import to_limits
 from runwire.tool import HostedTool, Tool
 from runwire.transport import Transport
@@ -109,6 +110,7 @@ class RunStream:
         max_parallel_tool_calls: int | None = None,
         timeout: float | timedelta | None = None,
         labels: Mapping[str, str] | None = None,
+        policy: Policy | None = None,
         detach: bool = False,
         window: int = 16,
         deltas: bool = True,
@@ -117,7 +119,9 @@ class RunStream:
         tools = [tool for tool in agent.tools if isinstance(tool, Tool | HostedTool)]
         functions = [tool for tool in tools if isinstance(tool, Tool)]
         limits = to_limits(max_turns, max_tool_calls, max_tokens, max_parallel_tool_calls, timeout)
-        self._spec = to_spec(agent, tools, input, limits=limits, labels=labels or {}, settings=settings)
+        self._spec = to_spec(
+            agent, tools, input, limits=limits, labels=labels or {}, settings=settings, policy=policy
+        )
         self._transport = transport
         self._functions = functions
         self._settings = AttachSettings(
@@ -261,9 +265,9 @@ class Runner:
     """Runs agents. Functions among the agent's tools run in this process, several at a time.
 
     Keyword arguments: ``client``; the limits ``max_turns``, ``max_tool_calls``, ``max_tokens``,
-    ``max_parallel_tool_calls`` and ``timeout``; ``labels``; ``detach``, which lets the run go on when
-    this process is lost; ``window``, the most functions at once; generation options, which override the
-    agent's ``model_settings``.
+    ``max_parallel_tool_calls`` and ``timeout``; ``labels``; ``policy``, which says which calls may run;
+    ``detach``, which lets the run go on when this process is lost; ``window``, the most functions at once;
+    generation options, which override the agent's ``model_settings``.
 
     A run that used up its turns, or was cancelled, returns a result that says so in ``status``. A run that
     failed raises :class:`RunFailed`.

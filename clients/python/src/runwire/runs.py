@@ -15,6 +15,7 @@ from runwire.conversation import Input
 from runwire.duplex import Backoff, worth_retrying
 from runwire.errors import RunwireError, Unavailable
 from runwire.events import RUN_STATE_NUMBERS, Event, Run, RunState, RunUpdated, Snapshot, to_events
+from runwire.inputs import AnswerAction, Policy, to_answer
 from runwire.options import to_limits
 from runwire.tool import HostedTool
 from runwire.transport import Transport, messages, unary
@@ -45,6 +46,7 @@ class AsyncRuns:
         max_parallel_tool_calls: int | None = None,
         timeout: float | timedelta | None = None,
         labels: Mapping[str, str] | None = None,
+        policy: Policy | None = None,
         request_id: str | None = None,
         **settings: Any,
     ) -> Run:
@@ -60,7 +62,9 @@ class AsyncRuns:
         if len(tools) != len(agent.tools):
             raise ValueError("a run that goes on by itself needs hosted tools: use ToolHost.bindings()")
         limits = to_limits(max_turns, max_tool_calls, max_tokens, max_parallel_tool_calls, timeout)
-        spec = to_spec(agent, tools, input, limits=limits, labels=labels or {}, settings=settings)
+        spec = to_spec(
+            agent, tools, input, limits=limits, labels=labels or {}, settings=settings, policy=policy
+        )
         request = run_service_pb2.CreateRunRequest(request_id=request_id or str(uuid.uuid4()), spec=spec)
         stub = self._transport.channels().runs
         response = await unary(stub.CreateRun(request, metadata=self._transport.metadata))
@@ -77,6 +81,25 @@ class AsyncRuns:
         stub = self._transport.channels().runs
         request = run_service_pb2.CancelRunRequest(run_id=run_id, reason=reason)
         return Run.from_proto((await unary(stub.CancelRun(request, metadata=self._transport.metadata))).run)
+
+    async def answer(
+        self, run_id: str, input_id: str, action: AnswerAction, *, content: Any = None, reason: str = ""
+    ) -> Run:
+        """Answer what a run waits for: see :attr:`Run.required_inputs`.
+
+        ``accept`` approves a call, with the arguments in ``content`` instead of its own if there are any, or
+        answers a question with ``content``. ``decline`` refuses, and the model is told the ``reason``. The
+        first answer wins; the same answer again is harmless.
+
+        Raises:
+            InvalidArgument: The content does not fit; the input stays open.
+            FailedPrecondition: Somebody has answered otherwise.
+            RunwireError: The run waits for no such input.
+        """
+        answer = to_answer(input_id, action, content, reason)
+        request = run_service_pb2.AnswerInputRequest(run_id=run_id, answers=[answer])
+        stub = self._transport.channels().runs
+        return Run.from_proto((await unary(stub.AnswerInput(request, metadata=self._transport.metadata))).run)
 
     async def list(
         self,
@@ -246,6 +269,12 @@ class Runs:
     def cancel(self, run_id: str, reason: str = "") -> Run:
         """As :meth:`AsyncRuns.cancel`."""
         return background.run(self._runs.cancel(run_id, reason))
+
+    def answer(
+        self, run_id: str, input_id: str, action: AnswerAction, *, content: Any = None, reason: str = ""
+    ) -> Run:
+        """As :meth:`AsyncRuns.answer`."""
+        return background.run(self._runs.answer(run_id, input_id, action, content=content, reason=reason))
 
     def wait(self, run_id: str) -> Run:
         """As :meth:`AsyncRuns.wait`."""
