@@ -12,8 +12,8 @@ use super::{Stop, target::read};
 use crate::{
     client::message,
     pb::v1::{
-        Agent, GenerationOptions, HostedTool, ReasoningEffort, RunLimits, RunSpec, ToolBinding,
-        ToolChoice, tool_binding::Binding, tool_choice,
+        Agent, GenerationOptions, HostedTool, PolicyAction, PolicyRule, ReasoningEffort, RunLimits,
+        RunSpec, ToolBinding, ToolChoice, ToolPolicy, tool_binding::Binding, tool_choice,
     },
 };
 
@@ -36,6 +36,7 @@ struct File {
     limits: Limits,
     #[serde(default)]
     labels: HashMap<String, String>,
+    policy: Option<Policy>,
 }
 
 /// A hosted tool: its name, or a table.
@@ -127,6 +128,58 @@ struct Limits {
     timeout: Option<Spanned<String>>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Policy {
+    #[serde(default)]
+    rules: Vec<Rule>,
+    default_action: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    #[serde(default)]
+    tool: String,
+    read_only: Option<bool>,
+    destructive: Option<bool>,
+    action: Spanned<String>,
+    #[serde(default)]
+    reason: String,
+}
+
+impl Policy {
+    fn encode(self, place: &Place<'_>) -> Result<ToolPolicy, String> {
+        let rules = self.rules.into_iter().map(|rule| {
+            Ok(PolicyRule {
+                tool_glob: rule.tool,
+                read_only: rule.read_only,
+                destructive: rule.destructive,
+                action: action(&rule.action, place)?.into(),
+                reason: rule.reason,
+            })
+        });
+        let default = self.default_action;
+        let default = default.map(|text| action(&text, place)).transpose()?;
+        Ok(ToolPolicy {
+            rules: rules.collect::<Result<_, String>>()?,
+            default_action: default.unwrap_or_default().into(),
+        })
+    }
+}
+
+fn action(text: &Spanned<String>, place: &Place<'_>) -> Result<PolicyAction, String> {
+    match text.get_ref().as_str() {
+        "allow" => Ok(PolicyAction::Allow),
+        "deny" => Ok(PolicyAction::Deny),
+        "require_approval" => Ok(PolicyAction::RequireApproval),
+        other => {
+            let why = format!("{other:?} is not one of allow, deny, require_approval");
+            Err(place.wrong(Some(text.span().start), &why))
+        }
+    }
+}
+
 /// What the command line says instead of the file.
 #[derive(Debug, Default)]
 pub(super) struct Instead {
@@ -170,7 +223,10 @@ fn parse(path: &Path, text: &str, instead: Instead) -> Result<RunSpec, String> {
         input: vec![message::user(input)],
         limits: Some(file.limits.encode(&place)?),
         labels: file.labels,
-        policy: None,
+        policy: file
+            .policy
+            .map(|policy| policy.encode(&place))
+            .transpose()?,
     })
 }
 

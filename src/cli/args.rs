@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::config::Flag;
 
@@ -240,6 +240,37 @@ pub enum RunsCommand {
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
     },
+    /// Answer what a run waits for: approve a call or decline it, or answer a tool's question
+    Answer(AnswerArgs),
+}
+
+/// Arguments of `runs answer`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct AnswerArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// The run's id
+    pub(super) id: String,
+    /// The input's id, as `runs get --json` shows it
+    pub(super) input: String,
+    /// What to answer
+    #[arg(value_enum)]
+    pub(super) verdict: AnswerVerdict,
+    /// JSON: other arguments for the call, or the answer to the question
+    #[arg(long, value_name = "JSON", default_value = "")]
+    pub(super) content: String,
+    /// Why it is declined; told to the model
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(super) reason: String,
+}
+
+/// What an answer does.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum AnswerVerdict {
+    /// Approve, or answer
+    Accept,
+    /// Refuse
+    Decline,
 }
 
 /// Where runs are: with a server, or in a data directory, and how to print them.

@@ -1,6 +1,10 @@
 //! `runwire run`: an agent from a file.
 
-use std::{collections::HashMap, pin::pin, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    pin::pin,
+    time::Duration,
+};
 
 use tokio::time::timeout;
 
@@ -15,8 +19,8 @@ use crate::{
     client::{Client, Error, message},
     config::Environment,
     pb::v1::{
-        FinishReason, Message, Role, Run, RunEvent, RunMessage, ToolCallUpdate, run,
-        run_event::Event, tool_call_update,
+        FinishReason, Message, Role, Run, RunEvent, RunMessage, ToolCallUpdate,
+        required_input::Kind, run, run_event::Event, tool_call_update,
     },
 };
 
@@ -94,6 +98,8 @@ pub(super) struct RunPrinter {
     /// The message whose deltas are being printed.
     message_id: String,
     calls: HashMap<String, tool_call_update::State>,
+    /// What was asked for already.
+    inputs: HashSet<String>,
     finish_reason: FinishReason,
     has_answered: bool,
 }
@@ -105,6 +111,7 @@ impl RunPrinter {
             printer: Printer::default(),
             message_id: String::new(),
             calls: HashMap::new(),
+            inputs: HashSet::new(),
             finish_reason: FinishReason::Unspecified,
             has_answered: false,
         }
@@ -136,14 +143,35 @@ impl RunPrinter {
                 }
                 Ok(())
             }
-            Some(
-                Event::RunUpdated(_)
-                | Event::InputAnswered(_)
-                | Event::PolicyDecided(_)
-                | Event::Heartbeat(_),
-            )
+            Some(Event::RunUpdated(run)) => self.asks(run),
+            Some(Event::InputAnswered(_) | Event::PolicyDecided(_) | Event::Heartbeat(_))
             | None => Ok(()),
         }
+    }
+
+    /// Says what the run waits for, once.
+    fn asks(&mut self, run: &Run) -> Result<(), Stop> {
+        for input in &run.required_inputs {
+            if !self.inputs.insert(input.id.clone()) {
+                continue;
+            }
+            self.printer.end_line()?;
+            match &input.kind {
+                Some(Kind::ToolApproval(call)) => output::note(format_args!(
+                    "may the tool {} run with {}? {}",
+                    call.name, call.arguments_json, input.reason
+                )),
+                Some(Kind::Question(question)) => {
+                    output::note(format_args!("a tool asks: {}", question.message));
+                }
+                None => {}
+            }
+            output::note(format_args!(
+                "runwire runs answer {} {} accept|decline",
+                run.id, input.id
+            ));
+        }
+        Ok(())
     }
 
     /// Prints what is missing of a message as far as it is known.

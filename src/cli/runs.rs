@@ -6,16 +6,16 @@ use tokio::time::timeout;
 
 use super::{
     Stop,
-    args::{Common, RunsArgs, RunsCommand},
+    args::{AnswerArgs, AnswerVerdict, Common, RunsArgs, RunsCommand},
     interruptible, json, output,
     run::RunPrinter,
-    target::Keeper,
+    target::{Keeper, Target},
 };
 use crate::{
     app::Access,
     client::{Error, Since},
     config::Environment,
-    pb::v1::{EventDetail, Run, RunFilter, run::State},
+    pb::v1::{EventDetail, InputAnswer, Run, RunFilter, input_answer::Action, run::State},
 };
 
 /// The most that a server gives in one page.
@@ -58,7 +58,26 @@ pub(super) async fn runs(args: RunsArgs, environment: Environment) -> Result<(),
             let cancelled = async { Ok(keeper.client.cancel_run(&id, &reason).await?) };
             print(&interruptible(cancelled).await?, &place.common)
         }
+        RunsCommand::Answer(args) => answer(args, &environment).await,
     }
+}
+
+/// Answers at a server: a run that nobody drives goes nowhere with an answer.
+async fn answer(args: AnswerArgs, environment: &Environment) -> Result<(), Stop> {
+    let client = Target::configured(&args.common, environment)?;
+    let action = match args.verdict {
+        AnswerVerdict::Accept => Action::Accept,
+        AnswerVerdict::Decline => Action::Decline,
+    };
+    let answer = InputAnswer {
+        input_id: args.input,
+        action: action.into(),
+        content_json: args.content,
+        reason: args.reason,
+        principal: String::new(),
+    };
+    let answered = async { Ok(client.answer_input(&args.id, answer).await?) };
+    print(&interruptible(answered).await?, &args.common)
 }
 
 async fn list(keeper: &Keeper, filter: RunFilter, limit: usize, json: bool) -> Result<(), Stop> {

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::{Client, Error, MAX_RESPONSE_BYTES};
 use crate::pb::v1::{
-    CancelRunRequest, CreateRunRequest, GetRunRequest, ListModelsRequest, ListModelsResponse,
-    ListRunsRequest, ListRunsResponse, ListToolsRequest, ListToolsResponse, Run, RunFilter,
-    RunSpec, model_service_client::ModelServiceClient, run_service_client::RunServiceClient,
-    tool_service_client::ToolServiceClient,
+    AnswerInputRequest, CancelRunRequest, CreateRunRequest, GetRunRequest, InputAnswer,
+    ListModelsRequest, ListModelsResponse, ListRunsRequest, ListRunsResponse, ListToolsRequest,
+    ListToolsResponse, Run, RunFilter, RunSpec, model_service_client::ModelServiceClient,
+    run_service_client::RunServiceClient, tool_service_client::ToolServiceClient,
 };
 use tonic::{Response, Status, transport::Channel};
 
@@ -82,6 +82,23 @@ impl Client {
                     reason: reason.to_owned(),
                 });
                 async move { self.runs().cancel_run(request).await }
+            })
+            .await?;
+        answer.run.ok_or_else(no_run)
+    }
+
+    /// Answers something that a run waits for, and returns the run as it is then.
+    ///
+    /// # Errors
+    /// Whatever the server says, `INPUT_ALREADY_ANSWERED` and `INPUT_NOT_FOUND` among it.
+    pub async fn answer_input(&self, run_id: &str, answer: InputAnswer) -> Result<Run, Error> {
+        let answer = self
+            .repeat(|| {
+                let request = self.request(AnswerInputRequest {
+                    run_id: run_id.to_owned(),
+                    answers: vec![answer.clone()],
+                });
+                async move { self.runs().answer_input(request).await }
             })
             .await?;
         answer.run.ok_or_else(no_run)

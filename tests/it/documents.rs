@@ -8,8 +8,9 @@ use tempfile::TempDir;
 use crate::program::{ROOT, command, folder, matches, output, runwire_in, serve, text};
 
 /// The documents that have samples for users.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
+    "docs/approvals.md",
     "docs/cli.md",
     "docs/configuration.md",
     "docs/mesh.md",

@@ -29,6 +29,7 @@ mod load;
 mod logs;
 mod misbehaving;
 mod moved;
+mod parked;
 mod program;
 mod providers;
 mod questions;

@@ -26,7 +26,7 @@ import runwire
 from runwire import Agent, AsyncClient, HostedTool
 
 TOP = Path(__file__).parents[3]
-DOCUMENTS = ("README.md", "docs/python.md", "clients/python/README.md")
+DOCUMENTS = ("README.md", "docs/approvals.md", "docs/python.md", "clients/python/README.md")
 
 #: Every model of OpenAI and Ollama is this one.
 MODELS = """
@@ -110,7 +110,11 @@ async def running(sample: Sample, server: Server) -> AsyncIterator[asyncio.subpr
 
 
 def test_the_documents_have_samples() -> None:
-    assert {sample.document for sample in PROGRAMS} == {"README.md", "clients/python/README.md"}
+    assert {sample.document for sample in PROGRAMS} == {
+        "README.md",
+        "docs/approvals.md",
+        "clients/python/README.md",
+    }
     assert len(samples("docs/python.md")) >= 3
 
 
