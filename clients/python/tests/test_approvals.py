@@ -21,6 +21,7 @@ from runwire import (
     Runner,
     RunUpdated,
     ToolCallUpdated,
+    ToolContext,
     tool,
 )
 
@@ -118,3 +119,65 @@ def test_synchronous_code_answers_too(sync_client: Client, upstream: Upstream) -
         sync_client.runs.answer(result.run_id, "in_7", "maybe")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="action"):
         Policy(default="perhaps").to_proto()  # type: ignore[arg-type]
+
+
+@tool
+async def book(room: str, context: ToolContext) -> str:
+    """Book a room."""
+    days = await context.ask(f"How many days in {room}?", {"type": "integer"})
+    sure = await context.ask(f"{days} days: sure?")
+    return f"{room} for {days} days: {sure}"
+
+
+@tool
+def book_in_a_thread(room: str, context: ToolContext) -> str:
+    """Book a room."""
+    return f"{room}: {context.ask_sync('Which floor?')}"
+
+
+async def ask_and_answer(client: AsyncClient, model: str, answers: list[Any]) -> list[Any]:
+    """Run to the end; what is asked gets one answer after the other."""
+    events: list[Any] = []
+    seen: set[str] = set()
+    desk = Agent(name="desk", model=model, tools=[book, book_in_a_thread])
+    async for event in Runner.stream(desk, "Book.", client=client, deltas=False):
+        events.append(event)
+        if not isinstance(event, RunUpdated):
+            continue
+        for required in event.run.required_inputs:
+            if required.id not in seen:
+                seen.add(required.id)
+                action, more = answers.pop(0)
+                await client.runs.answer(event.run.id, required.id, action, **more)
+    return events
+
+
+def last_call(events: list[Any]) -> ToolCallUpdated:
+    return [event for event in events if isinstance(event, ToolCallUpdated)][-1]
+
+
+async def test_a_tool_asks_and_goes_on_with_the_answers(client: AsyncClient, upstream: Upstream) -> None:
+    model = upstream.play(Reply(calls=[("book", '{"room": "7"}')]), Reply("Done."))
+    events = await ask_and_answer(client, model, [("accept", {"content": 3}), ("accept", {"content": "yes"})])
+    asked = [e.run.required_inputs[0] for e in events if isinstance(e, RunUpdated) and e.run.required_inputs]
+    assert (asked[0].kind, asked[0].question, asked[0].schema) == (
+        "question",
+        "How many days in 7?",
+        {"type": "integer"},
+    )
+    assert last_call(events).result == "7 for 3 days: yes"
+
+
+async def test_a_tool_in_a_thread_asks_too(client: AsyncClient, upstream: Upstream) -> None:
+    model = upstream.play(Reply(calls=[("book_in_a_thread", '{"room": "7"}')]), Reply("Done."))
+    events = await ask_and_answer(client, model, [("accept", {"content": "second"})])
+    assert last_call(events).result == "7: second"
+
+
+async def test_a_declined_question_is_an_error_that_the_model_is_told(
+    client: AsyncClient, upstream: Upstream
+) -> None:
+    model = upstream.play(Reply(calls=[("book", '{"room": "7"}')]), Reply("Done."))
+    events = await ask_and_answer(client, model, [("decline", {"reason": "it is closed"})])
+    call = last_call(events)
+    assert (call.is_error, call.result) == (True, "it is closed")

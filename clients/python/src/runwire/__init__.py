@@ -45,7 +45,7 @@ from runwire.events import (
 )
 from runwire.inputs import Policy, PolicyRule, RequiredInput
 from runwire.runner import RunFailed, Runner, RunResult, RunStream
-from runwire.tool import HostedTool, Media, Tool, ToolContext, ToolError, tool
+from runwire.tool import Declined, HostedTool, Media, Tool, ToolContext, ToolError, tool
 from runwire.toolhost import ToolHost
 from runwire.transport import Tls
 
@@ -58,6 +58,7 @@ __all__ = [
     "Completion",
     "CompletionStream",
     "DeadlineExceeded",
+    "Declined",
     "Event",
     "FailedPrecondition",
     "HostedTool",

@@ -15,7 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
@@ -47,6 +47,12 @@ class _Phase(enum.Enum):
     REPORTED = enum.auto()  # The last report has no receipt yet.
 
 
+@dataclass(frozen=True)
+class _Question:
+    report: Report
+    answer: asyncio.Future[run_pb2.InputAnswer]
+
+
 @dataclass(eq=False)
 class _Call:
     assignment: tool_service_pb2.ToolCallAssignment
@@ -58,6 +64,9 @@ class _Call:
     cancelled: bool = False
     accepted: bool = False
     last: Report | None = None
+    #: Questions asked so far; the one that is open, and where its answer goes.
+    asked: int = 0
+    question: _Question | None = None
     #: Reports sent on the current session and not receipted, in order; a receipt does not say of which.
     unreceipted: deque[Report] = field(default_factory=deque)
 
@@ -98,8 +107,11 @@ class ToolEngine:
             call.unreceipted.clear()
             if call.phase is _Phase.REPORTED and call.last is not None:
                 self._send(call, call.last)
-            elif not call.accepted:
+                continue
+            if not call.accepted:
                 self._accept(call)
+            if call.question is not None:
+                self._send(call, call.question.report)
 
     def disconnect(self, session: Session) -> None:
         """Stop sending into a session. Calls go on."""
@@ -113,6 +125,8 @@ class ToolEngine:
             self._assign(session, command.assignment)
         elif kind == "cancellation":
             self._cancel(command.cancellation)
+        elif kind == "answer":
+            self._answer(command.answer)
         elif kind == "receipt" and session is self._session:
             # Of an older session, overlapping with this one: the report went out again here.
             self._receipt(command.receipt)
@@ -166,6 +180,8 @@ class ToolEngine:
         if call is None or not call.unreceipted:
             return
         report = call.unreceipted.popleft()
+        if report.WhichOneof("report") == "question":
+            return  # It is stored; the answer comes by itself.
         if report.WhichOneof("report") != "acceptance":
             self._forget(call)
         elif receipt.disposition in _APPLIED:
@@ -181,6 +197,8 @@ class ToolEngine:
             return
         call.cancelled = True
         call.context.cancel()
+        if call.question is not None:
+            call.question.answer.cancel()
         if call.phase is _Phase.ACCEPTING:
             self._finish(call, Report(stopped=tool_service_pb2.ToolCallStopped()))
         elif call.invocation is not None and call.tool.is_async:
@@ -197,11 +215,11 @@ class ToolEngine:
             _contained(call.tool, call.assignment.call.arguments_json, call.context, self._threads)
         )
         try:
-            done, _ = await asyncio.wait({call.invocation}, timeout=call.context.time_left)
+            await _end_or_timeout(call, call.invocation)
         except asyncio.CancelledError:
             call.invocation.cancel()
             raise
-        if done:
+        if call.invocation.done():
             self._finish(call, _outcome(call))
             return
         call.context.cancel()
@@ -216,6 +234,9 @@ class ToolEngine:
         def on_progress(progress: run_pb2.ToolProgress) -> None:
             loop.call_soon_threadsafe(self._progress, key, progress)
 
+        async def on_question(question: run_pb2.Question) -> run_pb2.InputAnswer:
+            return await self._ask(key, question)
+
         return ToolContext(
             call_id=assignment.call.id,
             attempt=assignment.attempt,
@@ -226,7 +247,41 @@ class ToolEngine:
             traceparent=assignment.traceparent,
             timeout=timeout,
             on_progress=on_progress,
+            on_question=on_question,
+            loop=loop,
         )
+
+    # --- questions ----------------------------------------------------------------------------------
+
+    async def _ask(self, key: CallKey, question: run_pb2.Question) -> run_pb2.InputAnswer:
+        call = self._calls.get(key)
+        if call is None or call.cancelled:
+            raise ToolError("the call is over")
+        if call.question is not None:
+            raise RuntimeError("a call asks one question at a time")
+        call.asked += 1
+        question.number = call.asked
+        future: asyncio.Future[run_pb2.InputAnswer] = asyncio.get_running_loop().create_future()
+        asked = call.question = _Question(Report(question=question), future)
+        call.context.pause()
+        self._send(call, asked.report)
+        try:
+            return await future
+        finally:
+            self._close_question(call)
+
+    def _answer(self, command: tool_service_pb2.ToolCallAnswer) -> None:
+        call = self._calls.get((command.call_id, command.attempt))
+        if call is None or call.question is None or command.number != call.asked:
+            return  # Said again: the tool has it.
+        future = call.question.answer
+        self._close_question(call)
+        if not future.done():
+            future.set_result(command.answer)
+
+    def _close_question(self, call: _Call) -> None:
+        call.question = None
+        call.context.resume()
 
     # --- reports ------------------------------------------------------------------------------------
 
@@ -268,6 +323,19 @@ def _rejection(key: CallKey, reason: str, message: str) -> Report:
     code = grpc.StatusCode.NOT_FOUND if reason == "TOOL_UNKNOWN" else grpc.StatusCode.UNAVAILABLE
     error = message_pb2.Error(code=code.value[0], reason=reason, message=message)
     return Report(call_id=key[0], attempt=key[1], rejection=error)
+
+
+async def _end_or_timeout(call: _Call, invocation: asyncio.Future[list[message_pb2.Part]]) -> None:
+    """Wait for the end of a call, or of its time, which stands still while a question is open."""
+    while not invocation.done():
+        if call.question is not None:
+            waited_for: set[asyncio.Future[Any]] = {invocation, call.question.answer}
+            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+            continue
+        time_left = call.context.time_left
+        if time_left is not None and time_left <= 0:
+            return
+        await asyncio.wait({invocation}, timeout=time_left)
 
 
 class _Crashed(Exception):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FrameType
@@ -19,13 +20,17 @@ from runwire.schema import ArgumentError, Signature, caller, inspect_function
 from runwire.threads import Threads
 from runwire.v1 import generation_pb2, message_pb2, run_pb2
 
-__all__ = ["HostedTool", "Media", "Tool", "ToolContext", "ToolError", "tool"]
+__all__ = ["Declined", "HostedTool", "Media", "Tool", "ToolContext", "ToolError", "tool"]
 
 Seconds = float | timedelta
 
 
 class ToolError(Exception):
     """Raise it in a tool to tell the model what went wrong, in words meant for it."""
+
+
+class Declined(ToolError):
+    """Whoever was asked by :meth:`ToolContext.ask` has declined, or nobody has answered in time."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class ToolContext:
         traceparent: str = "",
         timeout: float | None = None,
         on_progress: Callable[[run_pb2.ToolProgress], None] | None = None,
+        on_question: Callable[[run_pb2.Question], Awaitable[run_pb2.InputAnswer]] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         #: The call, and its idempotency key: every delivery of one call has the same.
         self.call_id = call_id
@@ -73,6 +80,9 @@ class ToolContext:
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self._cancelled = threading.Event()
         self._on_progress = on_progress
+        self._on_question = on_question
+        self._loop = loop
+        self._paused_at: float | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -82,7 +92,8 @@ class ToolContext:
     @property
     def time_left(self) -> float | None:
         """Seconds until the deadline, never negative."""
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        now = time.monotonic() if self._paused_at is None else self._paused_at
+        return None if self.deadline is None else max(0.0, self.deadline - now)
 
     def wait_cancelled(self, timeout: float) -> bool:
         """Wait in a thread, at most ``timeout`` seconds, for the cancellation of the call."""
@@ -92,6 +103,39 @@ class ToolContext:
         """Tell watchers how far the call is. Callable from any thread; never waits."""
         if self._on_progress is not None:
             self._on_progress(run_pb2.ToolProgress(progress=progress, total=total or 0.0, message=message))
+
+    async def ask(self, message: str, schema: Mapping[str, Any] | None = None) -> Any:
+        """Ask a person, and wait for the answer, for days if need be; the clock of the call stands still.
+
+        With a JSON Schema the answer fits it; without one it is any JSON value, or ``None``.
+
+        Raises:
+            Declined: With the reason, if one was given.
+            RuntimeError: There is nobody to ask, or a question of this call is open.
+        """
+        if self._on_question is None:
+            raise RuntimeError("nobody can be asked from here")
+        schema_json = "" if schema is None else json.dumps(schema)
+        answer = await self._on_question(run_pb2.Question(message=message, schema_json=schema_json))
+        if answer.action != run_pb2.InputAnswer.ACTION_ACCEPT:
+            raise Declined(answer.reason or "the question was declined")
+        return json.loads(answer.content_json) if answer.content_json else None
+
+    def ask_sync(self, message: str, schema: Mapping[str, Any] | None = None) -> Any:
+        """As :meth:`ask`, for functions that run in threads."""
+        if self._loop is None:
+            raise RuntimeError("nobody can be asked from here")
+        return asyncio.run_coroutine_threadsafe(self.ask(message, schema), self._loop).result()
+
+    def pause(self) -> None:
+        """Stop the clock of the call: what the engine does while a question is open."""
+        self._paused_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Let the clock go on."""
+        if self._paused_at is not None and self.deadline is not None:
+            self.deadline += time.monotonic() - self._paused_at
+        self._paused_at = None
 
     def cancel(self) -> None:
         """Mark the call as cancelled: what the engine does when the server says so."""
