@@ -1,5 +1,7 @@
 //! What this store promises beside [what all promise](crate::store::conformance).
 
+mod inputs;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
