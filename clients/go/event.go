@@ -91,20 +91,23 @@ type CallState string
 
 // The states of a tool call; one that this version does not know is CallUnknown.
 const (
-	CallUnknown   CallState = "unknown"
-	CallPending   CallState = "pending"
-	CallRunning   CallState = "running"
-	CallSucceeded CallState = "succeeded"
-	CallFailed    CallState = "failed"
-	CallCancelled CallState = "cancelled"
+	CallUnknown CallState = "unknown"
+	CallPending CallState = "pending"
+	CallRunning CallState = "running"
+	// CallInputRequired waits for the answer to a question that its tool has asked.
+	CallInputRequired CallState = "input_required"
+	CallSucceeded     CallState = "succeeded"
+	CallFailed        CallState = "failed"
+	CallCancelled     CallState = "cancelled"
 )
 
 var callStates = map[runwirev1.ToolCallUpdate_State]CallState{
-	runwirev1.ToolCallUpdate_STATE_PENDING:   CallPending,
-	runwirev1.ToolCallUpdate_STATE_RUNNING:   CallRunning,
-	runwirev1.ToolCallUpdate_STATE_SUCCEEDED: CallSucceeded,
-	runwirev1.ToolCallUpdate_STATE_FAILED:    CallFailed,
-	runwirev1.ToolCallUpdate_STATE_CANCELLED: CallCancelled,
+	runwirev1.ToolCallUpdate_STATE_PENDING:        CallPending,
+	runwirev1.ToolCallUpdate_STATE_RUNNING:        CallRunning,
+	runwirev1.ToolCallUpdate_STATE_INPUT_REQUIRED: CallInputRequired,
+	runwirev1.ToolCallUpdate_STATE_SUCCEEDED:      CallSucceeded,
+	runwirev1.ToolCallUpdate_STATE_FAILED:         CallFailed,
+	runwirev1.ToolCallUpdate_STATE_CANCELLED:      CallCancelled,
 }
 
 // RunUpdated is a run that changed; the last one has a terminal state.

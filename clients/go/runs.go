@@ -21,22 +21,25 @@ type RunState string
 
 // The states of a run; one that this version does not know is RunUnknown.
 const (
-	RunUnknown    RunState = "unknown"
-	RunQueued     RunState = "queued"
-	RunRunning    RunState = "running"
-	RunCancelling RunState = "cancelling"
-	RunSucceeded  RunState = "succeeded"
-	RunFailed     RunState = "failed"
-	RunCancelled  RunState = "cancelled"
+	RunUnknown RunState = "unknown"
+	RunQueued  RunState = "queued"
+	RunRunning RunState = "running"
+	// RunInputRequired waits for people: an approval, or the answer to a question.
+	RunInputRequired RunState = "input_required"
+	RunCancelling    RunState = "cancelling"
+	RunSucceeded     RunState = "succeeded"
+	RunFailed        RunState = "failed"
+	RunCancelled     RunState = "cancelled"
 )
 
 var runStates = map[RunState]runwirev1.Run_State{
-	RunQueued:     runwirev1.Run_STATE_QUEUED,
-	RunRunning:    runwirev1.Run_STATE_RUNNING,
-	RunCancelling: runwirev1.Run_STATE_CANCELLING,
-	RunSucceeded:  runwirev1.Run_STATE_SUCCEEDED,
-	RunFailed:     runwirev1.Run_STATE_FAILED,
-	RunCancelled:  runwirev1.Run_STATE_CANCELLED,
+	RunQueued:        runwirev1.Run_STATE_QUEUED,
+	RunRunning:       runwirev1.Run_STATE_RUNNING,
+	RunInputRequired: runwirev1.Run_STATE_INPUT_REQUIRED,
+	RunCancelling:    runwirev1.Run_STATE_CANCELLING,
+	RunSucceeded:     runwirev1.Run_STATE_SUCCEEDED,
+	RunFailed:        runwirev1.Run_STATE_FAILED,
+	RunCancelled:     runwirev1.Run_STATE_CANCELLED,
 }
 
 // Run is a run as it stands.

@@ -26,10 +26,12 @@ import {
 } from "./gen/runwire/v1/run_pb.js";
 
 /** State of a run. */
-export type RunState = "unknown" | "queued" | "running" | "cancelling" | "succeeded" | "failed" | "cancelled";
+export type RunState =
+  "unknown" | "queued" | "running" | "input_required" | "cancelling" | "succeeded" | "failed" | "cancelled";
 
 /** State of a tool call. */
-export type CallState = "unknown" | "pending" | "running" | "succeeded" | "failed" | "cancelled";
+export type CallState =
+  "unknown" | "pending" | "running" | "input_required" | "succeeded" | "failed" | "cancelled";
 
 /** Why generation stopped. */
 export type FinishReason = "unknown" | "stop" | "length" | "tool_calls" | "content_filter" | "other";
@@ -177,6 +179,7 @@ export type RunEvent =
 export const RUN_STATES: Readonly<Record<Exclude<RunState, "unknown">, Run_State>> = {
   queued: Run_State.QUEUED,
   running: Run_State.RUNNING,
+  input_required: Run_State.INPUT_REQUIRED,
   cancelling: Run_State.CANCELLING,
   succeeded: Run_State.SUCCEEDED,
   failed: Run_State.FAILED,
@@ -186,6 +189,7 @@ const RUN_STATE_NAMES = new Map(Object.entries(RUN_STATES).map(([name, state]) =
 const CALL_STATE_NAMES = new Map<ToolCallUpdate_State, CallState>([
   [ToolCallUpdate_State.PENDING, "pending"],
   [ToolCallUpdate_State.RUNNING, "running"],
+  [ToolCallUpdate_State.INPUT_REQUIRED, "input_required"],
   [ToolCallUpdate_State.SUCCEEDED, "succeeded"],
   [ToolCallUpdate_State.FAILED, "failed"],
   [ToolCallUpdate_State.CANCELLED, "cancelled"],
@@ -274,6 +278,9 @@ export function toEvents(wire: WireEvent): RunEvent[] {
       const toolCalls = event.value.toolCalls.map((call) => toCall(at, call));
       return [{ type: "snapshot", ...at, run: toRun(run), partialMessages, toolCalls }];
     }
+    // What they have changed comes with the run and the call.
+    case "inputAnswered":
+    case "policyDecided":
     case "heartbeat":
     case undefined:
       return [];
