@@ -83,3 +83,46 @@ pub(super) fn encode_decision(decided: &PolicyDecision) -> v1::PolicyDecision {
         reason: decision.reason.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(action: i32) -> v1::PolicyRule {
+        v1::PolicyRule {
+            action,
+            ..v1::PolicyRule::default()
+        }
+    }
+
+    fn wrong(rules: Vec<v1::PolicyRule>, default_action: i32) -> String {
+        let wire = v1::ToolPolicy {
+            rules,
+            default_action,
+        };
+        let fault = decode(Some(wire), &At::root("policy")).unwrap_err();
+        fault.violations[0].field.clone()
+    }
+
+    #[test]
+    fn a_policy_that_could_be_misunderstood_is_refused() {
+        let allow = v1::PolicyAction::Allow.into();
+        assert_eq!(wrong(vec![], 77), "policy.default_action");
+        let second = vec![rule(allow), rule(0)];
+        assert_eq!(wrong(second, 0), "policy.rules[1].action");
+        assert_eq!(wrong(vec![rule(77)], 0), "policy.rules[0].action");
+        assert_eq!(wrong(vec![rule(allow); MOST_RULES + 1], 0), "policy.rules");
+        let long = v1::PolicyRule {
+            tool_glob: "x".repeat(MOST_GLOB_BYTES + 1),
+            ..rule(allow)
+        };
+        assert_eq!(wrong(vec![long], 0), "policy.rules[0].tool_glob");
+    }
+
+    #[test]
+    fn a_policy_that_says_nothing_is_none() {
+        let void = v1::ToolPolicy::default();
+        let decoded = decode(Some(void), &At::root("policy")).unwrap();
+        assert!(decoded.is_empty());
+    }
+}
