@@ -183,7 +183,7 @@ section! {
     pub Grant {
         /// Whose data it works on.
         tenant: String = "default".to_owned(),
-        /// What it may do: `completions`, `runs.write`, `runs.read`, `runs.answer`, `tools.host`, `tools.use`.
+        /// What it may do: `completions`, `runs.write`, `runs.read`, `runs.answer`, `threads.delete`, `tools.host`, `tools.use`.
         scopes: Vec<String> = Vec::new(),
         /// Patterns of tool names that it may host; `*` is any run of characters.
         host_tools: Vec<String> = Vec::new(),

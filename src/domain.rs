@@ -17,6 +17,7 @@ pub mod policy;
 pub mod principal;
 pub mod run;
 pub mod secret;
+pub mod thread;
 pub mod time;
 pub mod tool;
 pub mod trace;

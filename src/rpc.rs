@@ -20,6 +20,7 @@ mod serve;
 mod services;
 mod status;
 mod stream;
+mod thread;
 mod tls;
 mod tool;
 mod watch;

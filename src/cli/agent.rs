@@ -227,6 +227,7 @@ fn parse(path: &Path, text: &str, instead: Instead) -> Result<RunSpec, String> {
             .policy
             .map(|policy| policy.encode(&place))
             .transpose()?,
+        ..RunSpec::default()
     })
 }
 

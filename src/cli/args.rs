@@ -394,8 +394,8 @@ pub enum TokenCommand {
         /// Whose data it works on
         #[arg(long, default_value = "default")]
         tenant: String,
-        /// What it may do: completions, runs.write, runs.read, runs.answer, tools.host,
-        /// tools.use; may be given again
+        /// What it may do: completions, runs.write, runs.read, runs.answer, threads.delete, tools.host, tools.use;
+        /// may be given again
         #[arg(long, value_name = "SCOPE", required = true)]
         scope: Vec<String>,
         /// Tool names that it may host, * is any run of characters; may be given again

@@ -157,7 +157,7 @@ fn keys_that_do_not_fit_each_other_are_refused() {
             "[auth.principals.a]\ntenant = 'A B'\nscopes = ['all']\n",
             "runwire.toml:2: auth.principals.a.tenant: \"A B\" is not 1 to 63 of a-z 0-9 - _\n\
              runwire.toml:3: auth.principals.a.scopes: \"all\" is not one of completions, runs.write, \
-             runs.read, runs.answer, tools.host, tools.use",
+             runs.read, runs.answer, threads.delete, tools.host, tools.use",
         ),
         (
             "[server.tls]\ncert = 'a'",

@@ -194,6 +194,18 @@ reasons! {
     InputNotFound = "INPUT_NOT_FOUND" => NotFound,
     /// The input was answered before, and otherwise.
     InputAlreadyAnswered = "INPUT_ALREADY_ANSWERED" => FailedPrecondition,
+
+    // --- threads ---
+    /// No such thread, or none that the caller may know of.
+    ThreadNotFound = "THREAD_NOT_FOUND" => NotFound,
+    /// A run of the thread has not ended.
+    ThreadBusy = "THREAD_BUSY" => Aborted,
+    /// The thread's head is not the one that the caller has seen.
+    ThreadHeadMismatch = "THREAD_HEAD_MISMATCH" => Aborted,
+    /// The thread cannot be deleted while something needs it.
+    ThreadInUse = "THREAD_IN_USE" => FailedPrecondition,
+    /// More messages wait for the run's next turn than may.
+    TooManyMessages = "TOO_MANY_MESSAGES" => ResourceExhausted,
 }
 
 impl fmt::Display for Reason {

@@ -92,6 +92,13 @@ minted_id!(
     ThreadId,
     "thread"
 );
+impl ThreadId {
+    /// The thread that begins with a run.
+    pub const fn begun_by(run: RunId) -> Self {
+        Self(run.0)
+    }
+}
+
 minted_id!(
     /// A completion outside any run.
     CompletionId,

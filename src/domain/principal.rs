@@ -50,6 +50,8 @@ pub enum Scope {
     RunsRead,
     /// Answer what runs wait for.
     RunsAnswer,
+    /// Delete threads with their runs.
+    ThreadsDelete,
     /// Host tools; which names, [`Principal::may_host`] says.
     ToolsHost,
     /// Bind hosted tools to runs and list them; which names, [`Principal::may_use`] says.
@@ -58,11 +60,12 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Completions,
         Self::RunsWrite,
         Self::RunsRead,
         Self::RunsAnswer,
+        Self::ThreadsDelete,
         Self::ToolsHost,
         Self::ToolsUse,
     ];
@@ -74,6 +77,7 @@ impl Scope {
             Self::RunsWrite => "runs.write",
             Self::RunsRead => "runs.read",
             Self::RunsAnswer => "runs.answer",
+            Self::ThreadsDelete => "threads.delete",
             Self::ToolsHost => "tools.host",
             Self::ToolsUse => "tools.use",
         }

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     fault::Fault,
-    id::{CallId, RunId},
+    id::{CallId, RunId, ThreadId},
     input::RequiredInput,
     message::Message,
     model::{FinishReason, ModelRef, Options, Usage},
     policy::Policies,
     principal::Tenant,
+    thread::Continuation,
     time::Timestamp,
     tool::{ToolBinding, ToolTarget},
     trace::Trace,
@@ -78,12 +79,15 @@ pub struct RunSpec {
     /// Which calls may run, beside what the operator says.
     #[serde(default, skip_serializing_if = "Policies::is_empty")]
     pub policy: Policies,
+    /// What it goes on from; `None` begins a new thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continuation: Option<Continuation>,
 }
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RunState {
-    /// Waits for capacity.
+    /// Waits for its thread.
     Queued,
     /// Works.
     Running,
@@ -153,6 +157,12 @@ pub struct Run {
     /// What it waits for, and since when and how long before.
     #[serde(default, skip_serializing_if = "Waiting::is_none")]
     pub waiting: Waiting,
+    /// Its thread, when that began with another run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<ThreadId>,
+    /// The run that it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<RunId>,
 }
 
 /// What a run waits for of people, and how long it has: time that does not count.
@@ -187,6 +197,16 @@ pub struct Parent {
 }
 
 impl Run {
+    /// Its thread: the one that its tree has begun, unless another run has.
+    pub fn thread_id(&self) -> ThreadId {
+        self.thread.unwrap_or(ThreadId::begun_by(self.root_id()))
+    }
+
+    /// Whether it ever left its place in the line of its thread.
+    pub const fn has_begun(&self) -> bool {
+        self.start_time.is_some()
+    }
+
     /// The top of its tree: itself, for a run that nobody's model has called.
     pub fn root_id(&self) -> RunId {
         self.parent

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::{
-    convert::{At, Intake, call, input, run as encode_run},
+    convert::{At, Intake, call, input, run as encode_run, thread},
     host::{Ear, Hosting},
     stream::{Listener, Speaker, Streams, Verdict, violation},
     watch::{detail, next_events, position},
@@ -22,7 +22,8 @@ use crate::{
     },
     pb::v1::{
         AttachRunRequest, AttachRunResponse, AttachRunStart, AttachRunStarted, RunEvents,
-        attach_run_request, attach_run_response::Message as Reply, attach_run_start::Target,
+        RunMessages, attach_run_request, attach_run_response::Message as Reply,
+        attach_run_start::Target,
     },
     run::{Detail, From, Interest, Runs, Watch},
     toolhost::{Connected, FromHost, Inward, Outward},
@@ -149,6 +150,21 @@ impl Hosting {
     }
 }
 
+impl RunListener {
+    async fn add_messages(&self, messages: RunMessages) -> Result<(), Fault> {
+        let messages = thread::added(Some(messages), &At::root("messages"))?;
+        let added = self
+            .runs
+            .add_messages(&self.principal.tenant, self.run_id, messages)
+            .await;
+        match added {
+            // The run's end is on its way.
+            Err(fault) if fault.reason == Reason::RunFinished => Ok(()),
+            added => added.map(|_run| ()),
+        }
+    }
+}
+
 impl Listener for RunListener {
     type Message = AttachRunRequest;
 
@@ -165,6 +181,10 @@ impl Listener for RunListener {
             Some(Message::Answer(answer)) => {
                 self.answer(input::answer(&answer, &At::root("answer"))?)
                     .await?;
+                FromHost::Heartbeat
+            }
+            Some(Message::Messages(messages)) => {
+                self.add_messages(messages).await?;
                 FromHost::Heartbeat
             }
             Some(Message::Report(report)) => {

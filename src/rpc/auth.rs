@@ -43,7 +43,7 @@ pub(super) enum Access {
 /// What the method at this path asks of its caller. A method that is not there asks for nothing: it
 /// answers `UNIMPLEMENTED`.
 pub(super) fn access(path: &str) -> Access {
-    use Scope::{Completions, RunsAnswer, RunsRead, RunsWrite, ToolsHost, ToolsUse};
+    use Scope::{Completions, RunsAnswer, RunsRead, RunsWrite, ThreadsDelete, ToolsHost, ToolsUse};
     let Some((service, method)) = path.trim_start_matches('/').split_once('/') else {
         return Access::Anybody;
     };
@@ -51,11 +51,12 @@ pub(super) fn access(path: &str) -> Access {
         ("runwire.v1.CompletionService" | "runwire.v1.ModelService", _) => {
             Access::Scoped(&[Completions])
         }
-        ("runwire.v1.RunService", "CreateRun" | "AttachRun" | "CancelRun") => {
+        ("runwire.v1.RunService", "CreateRun" | "AttachRun" | "CancelRun" | "AddRunMessages") => {
             Access::Scoped(&[RunsWrite])
         }
         ("runwire.v1.RunService", "AnswerInput") => Access::Scoped(&[RunsAnswer]),
-        ("runwire.v1.RunService", _) => Access::Scoped(&[RunsRead]),
+        ("runwire.v1.ThreadService", "DeleteThread") => Access::Scoped(&[ThreadsDelete]),
+        ("runwire.v1.RunService" | "runwire.v1.ThreadService", _) => Access::Scoped(&[RunsRead]),
         // Who attaches to runs runs their tools without hosting any.
         ("runwire.v1.ToolService", "ReportToolCall") => Access::Scoped(&[ToolsHost, RunsWrite]),
         ("runwire.v1.ToolService", "ListTools") => Access::Scoped(&[ToolsUse]),

@@ -11,6 +11,7 @@ pub(super) mod message;
 pub(super) mod model;
 mod policy;
 pub(super) mod run;
+pub(super) mod thread;
 
 use std::{fmt, sync::Arc, time::Duration};
 

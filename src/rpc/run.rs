@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     attach::RunSpeaker,
-    convert::{At, input, run as convert},
+    convert::{At, input, run as convert, thread},
     host::Hosting,
     page,
     status::status,
@@ -16,10 +16,11 @@ use super::{
 use crate::{
     domain::{fault::Fault, principal::Principal, run::Run, trace::Trace},
     pb::v1::{
-        AnswerInputRequest, AnswerInputResponse, AttachRunRequest, AttachRunResponse,
-        CancelRunRequest, CancelRunResponse, CreateRunRequest, CreateRunResponse, GetRunRequest,
-        GetRunResponse, ListRunsRequest, ListRunsResponse, WatchRunRequest, WatchRunResponse,
-        WatchRunsRequest, WatchRunsResponse, run_service_server::RunService,
+        AddRunMessagesRequest, AddRunMessagesResponse, AnswerInputRequest, AnswerInputResponse,
+        AttachRunRequest, AttachRunResponse, CancelRunRequest, CancelRunResponse, CreateRunRequest,
+        CreateRunResponse, GetRunRequest, GetRunResponse, ListRunsRequest, ListRunsResponse,
+        WatchRunRequest, WatchRunResponse, WatchRunsRequest, WatchRunsResponse,
+        run_service_server::RunService,
     },
     run::{Detail, WatchMany, port::RunFilter},
 };
@@ -271,5 +272,26 @@ impl RunService for RunCalls {
             &*cancelled.await.map_err(|fault| status(&fault))?,
         ));
         Ok(Response::new(CancelRunResponse { run }))
+    }
+
+    /// Says something to a run, for its next turn.
+    ///
+    /// `INVALID_ARGUMENT`, `NOT_FOUND` / `RUN_NOT_FOUND`, `FAILED_PRECONDITION` / `RUN_FINISHED`,
+    /// `RESOURCE_EXHAUSTED` / `TOO_MANY_MESSAGES`, `UNAVAILABLE`.
+    async fn add_run_messages(
+        &self,
+        request: Request<AddRunMessagesRequest>,
+    ) -> Result<Response<AddRunMessagesResponse>, Status> {
+        let principal = caller(&request).map_err(|fault| status(&fault))?;
+        let request = request.into_inner();
+        let added = async {
+            let run_id = convert::run_id(&request.run_id)?;
+            let messages = thread::added(request.messages, &At::root("messages"))?;
+            let runs = &self.0.runs;
+            runs.add_messages(&principal.tenant, run_id, messages).await
+        };
+        let run = added.await.map_err(|fault| status(&fault))?;
+        let run = Some(convert::encode(&run));
+        Ok(Response::new(AddRunMessagesResponse { run }))
     }
 }

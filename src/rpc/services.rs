@@ -11,11 +11,13 @@ use http::{Request, Response};
 use tonic::{body::Body, codegen::Service, server::NamedService, service::Routes};
 
 use super::{
-    completion::Completions, host::Hosting, model::Catalogue, run::RunCalls, tool::ToolCalls,
+    completion::Completions, host::Hosting, model::Catalogue, run::RunCalls, thread::ThreadCalls,
+    tool::ToolCalls,
 };
 use crate::pb::v1::{
     completion_service_server::CompletionServiceServer, model_service_server::ModelServiceServer,
-    run_service_server::RunServiceServer, tool_service_server::ToolServiceServer,
+    run_service_server::RunServiceServer, thread_service_server::ThreadServiceServer,
+    tool_service_server::ToolServiceServer,
 };
 
 /// What messages may weigh.
@@ -35,15 +37,17 @@ pub struct Limits {
 pub(super) struct Services {
     completions: CompletionServiceServer<Completions>,
     runs: RunServiceServer<RunCalls>,
+    threads: ThreadServiceServer<ThreadCalls>,
     tools: ToolServiceServer<ToolCalls>,
     models: ModelServiceServer<Catalogue>,
     standard: Routes,
 }
 
 /// The names of our services, for health and reflection.
-pub(super) const NAMES: [&str; 4] = [
+pub(super) const NAMES: [&str; 5] = [
     CompletionServiceServer::<Completions>::NAME,
     RunServiceServer::<RunCalls>::NAME,
+    ThreadServiceServer::<ThreadCalls>::NAME,
     ToolServiceServer::<ToolCalls>::NAME,
     ModelServiceServer::<Catalogue>::NAME,
 ];
@@ -61,6 +65,8 @@ impl Services {
             completions: CompletionServiceServer::new(completions).max_decoding_message_size(large),
             runs: RunServiceServer::new(RunCalls::new(hosting.clone()))
                 .max_decoding_message_size(large),
+            threads: ThreadServiceServer::new(ThreadCalls::new(hosting.clone()))
+                .max_decoding_message_size(small),
             tools: ToolServiceServer::new(ToolCalls::new(hosting)).max_decoding_message_size(small),
             models: ModelServiceServer::new(models).max_decoding_message_size(small),
             standard,
@@ -84,10 +90,11 @@ impl Service<Request<Body>> for Services {
             .trim_start_matches('/')
             .split('/')
             .next();
-        let [completions, runs, tools, models] = NAMES;
+        let [completions, runs, threads, tools, models] = NAMES;
         match service.unwrap_or_default() {
             name if name == completions => self.completions.call(request),
             name if name == runs => self.runs.call(request),
+            name if name == threads => self.threads.call(request),
             name if name == tools => self.tools.call(request),
             name if name == models => self.models.call(request),
             _ => Box::pin(self.standard.call(request)),

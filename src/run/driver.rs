@@ -20,6 +20,7 @@ use super::{
     Ports, Settings,
     fail::{self, Point},
     generate::{OnBreak, Plan, generate},
+    lineage::Lineage,
     log::Log,
     machine::{Effect, Input, Machine},
     port::{Answer, Inbox, ReceiptSlip},
@@ -32,6 +33,7 @@ use crate::domain::{
     input::InputAnswer,
     principal::Tenant,
     run::{Run, RunSpec, RunState},
+    thread::Continuation,
     time::Timestamp,
 };
 
@@ -123,6 +125,18 @@ impl Driver {
     /// Whose run it is.
     pub(super) const fn tenant(&self) -> &Tenant {
         &self.tenant
+    }
+
+    /// Its run, if that waits for its turn, with its mailbox.
+    pub(super) fn queued(&self) -> Option<(Arc<Run>, Inbox)> {
+        let run = self.log.run();
+        (run.state == RunState::Queued).then(|| (run, self.inbox.clone()))
+    }
+
+    /// Whether the run cancels those before it.
+    pub(super) fn cancels_active(&self) -> bool {
+        let from = self.spec.continuation.as_ref();
+        from.is_some_and(Continuation::cancels_active)
     }
 
     /// The newest event of its log.
@@ -240,6 +254,7 @@ impl Driver {
         let tools = &self.shared.ports.tools;
         match effect {
             Effect::Offer => self.offer(),
+            Effect::Recall => self.recall(),
             Effect::Check(calls) => {
                 let verdicts = calls
                     .iter()
@@ -256,6 +271,20 @@ impl Driver {
             Effect::Answer(delivery, number, answer) => tools.answer(&delivery, number, answer),
             Effect::Release(delivery) => tools.release(&delivery),
             Effect::Progress(update, progress) => self.log.progress(None, update, progress),
+        }
+    }
+
+    fn recall(&mut self) {
+        let (lineage, run, spec) = (self.lineage(), self.log.run(), Arc::clone(&self.spec));
+        let past = async move { lineage.patiently_before(&run, &spec).await };
+        self.intake.recall(past.boxed());
+    }
+
+    fn lineage(&self) -> Lineage {
+        Lineage {
+            store: Arc::clone(&self.shared.ports.store),
+            tenant: self.tenant.clone(),
+            most: self.shared.settings.max_line,
         }
     }
 

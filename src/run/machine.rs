@@ -21,6 +21,7 @@ mod call;
 mod effect;
 mod ending;
 mod history;
+mod line;
 mod settled;
 mod trouble;
 mod turn;
@@ -63,6 +64,8 @@ pub struct Machine {
     options: Arc<Options>,
     /// Calls of earlier turns, for reports that come late.
     settled: HashMap<CallId, Settled>,
+    /// Said to the run in the middle of a turn: for the next one.
+    waiting: Vec<Arc<Message>>,
     /// Tool calls so far.
     call_count: u32,
     out: Out,
@@ -73,6 +76,8 @@ pub struct Machine {
 enum Stage {
     /// Not begun.
     New,
+    /// Waits for what was said before the run.
+    Recalling,
     /// Waits for the definitions of its tools.
     Offering {
         since: Timestamp,
@@ -116,6 +121,7 @@ impl Machine {
             cancelling: false,
             conversation,
             settled: HashMap::new(),
+            waiting: Vec::new(),
             call_count: 0,
             out: Out::default(),
         }
@@ -154,11 +160,14 @@ impl Machine {
                 missing: Some(binding),
             } => Some(*since + self.world.accept_timeout(*binding)),
             Stage::Calling { calls, .. } => calls.iter().filter_map(Call::deadline).min(),
-            Stage::New | Stage::Offering { .. } | Stage::Asking { .. } | Stage::Checking { .. } => {
-                None
-            }
+            Stage::New
+            | Stage::Recalling
+            | Stage::Offering { .. }
+            | Stage::Asking { .. }
+            | Stage::Checking { .. } => None,
         };
-        let of_run = self.world.deadline().filter(|_| !self.cancelling);
+        let held = self.cancelling || self.is_queued();
+        let of_run = self.world.deadline().filter(|_| !held);
         [of_stage, of_run, self.out.flush_at]
             .into_iter()
             .flatten()
@@ -189,6 +198,7 @@ impl Machine {
                 .map(Call::delivery)
                 .collect(),
             Stage::New
+            | Stage::Recalling
             | Stage::Offering { .. }
             | Stage::Asking { .. }
             | Stage::Checking { .. }
@@ -205,6 +215,7 @@ impl Machine {
         (
             Arc::clone(&self.run),
             self.conversation.clone(),
+            self.waiting.clone(),
             self.options.tool_choice.clone(),
             settled,
             self.call_count,
@@ -218,7 +229,10 @@ impl Machine {
             Input::Answer { answers, principal } => {
                 return Some(self.answer(now, answers, &principal));
             }
+            Input::AddMessages(messages) => return Some(self.add_messages(messages)),
             Input::Begin => self.begin(now),
+            Input::Proceed => self.proceed(now),
+            Input::Recalled(before) => self.recalled(now, before),
             Input::Resume { message_id, end } => self.resume(now, message_id, end),
             Input::Tick => self.tick(now),
             Input::Offered(offers) => self.offered(now, offers),
@@ -260,17 +274,11 @@ impl Machine {
         }
     }
 
-    fn begin(&mut self, now: Timestamp) {
-        if matches!(self.stage, Stage::New) {
-            self.begin_turn(now);
-        }
-    }
-
     fn tick(&mut self, now: Timestamp) {
         if self.is_over() {
             return;
         }
-        if self.world.is_out_of_time(now) && !self.cancelling {
+        if self.world.is_out_of_time(now) && !self.cancelling && !self.is_queued() {
             return self.time_out(now);
         }
         match &mut self.stage {
@@ -295,6 +303,7 @@ impl Machine {
                 self.advance(now);
             }
             Stage::New
+            | Stage::Recalling
             | Stage::Offering { .. }
             | Stage::Asking { .. }
             | Stage::Checking { .. }

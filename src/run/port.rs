@@ -14,9 +14,11 @@ use crate::domain::{
     id::{CallId, HostId, RequestId, RunId, ThreadId},
     input::InputAnswer,
     json::JsonText,
+    message::Message,
     model::{ModelInfo, ModelRef},
     principal::Tenant,
     run::{Run, RunSpec, RunState},
+    thread::{Thread, ThreadFilter},
     time::Timestamp,
     tool::{ToolBinding, ToolSpec},
 };
@@ -220,6 +222,15 @@ pub enum RunInput {
         /// one of them does not fit what is asked.
         slip: ReceiptSlip,
     },
+    /// Those before it in its thread have ended.
+    Proceed,
+    /// Somebody says something to it, for its next turn.
+    AddMessages {
+        /// What.
+        messages: Vec<Arc<Message>>,
+        /// Answered once it is stored.
+        slip: Option<ReceiptSlip>,
+    },
     /// Its stream was lost with the policy CANCEL, and nobody has attached again within the grace.
     Abandoned,
 }
@@ -306,6 +317,21 @@ pub enum StoreError {
         /// Which; `None` when the thread has none.
         head: Option<RunId>,
     },
+    /// A run that has not ended is in the way.
+    #[error("a run has not ended: {active}")]
+    ThreadBusy {
+        /// Which.
+        active: RunId,
+    },
+    /// Another thread goes on from one of the thread's runs.
+    #[error("another thread goes on from the thread: {fork}")]
+    ThreadForked {
+        /// Which.
+        fork: ThreadId,
+    },
+    /// No such thread in this tenant.
+    #[error("no such thread")]
+    ThreadNotFound,
     /// No such run in this tenant.
     #[error("no such run")]
     NotFound,
@@ -327,9 +353,22 @@ impl From<StoreError> for Fault {
                 Reason::RequestIdReused,
                 "the request id was used for another request",
             ),
-            StoreError::HeadMoved { .. } => {
-                Self::new(Reason::Internal, "the head of the thread has moved")
+            StoreError::HeadMoved { head } => {
+                let fault = Self::new(Reason::ThreadHeadMismatch, "the thread has another head");
+                match head {
+                    Some(head) => fault.with("head_run_id", head),
+                    None => fault,
+                }
             }
+            StoreError::ThreadBusy { active } => {
+                Self::new(Reason::ThreadBusy, "a run of the thread has not ended")
+                    .with("active_run_id", active)
+            }
+            StoreError::ThreadForked { fork } => {
+                let why = "another thread goes on from one of its runs";
+                Self::new(Reason::ThreadInUse, why).with("thread_id", fork)
+            }
+            StoreError::ThreadNotFound => Self::new(Reason::ThreadNotFound, "no such thread"),
             StoreError::NotFound => Self::new(Reason::RunNotFound, "no such run"),
             StoreError::Unavailable(why) => {
                 let message = format!("the store is unavailable: {why}");
@@ -344,8 +383,11 @@ impl From<StoreError> for Fault {
 pub struct NewRun {
     /// What to run.
     pub spec: Arc<RunSpec>,
-    /// The run's first event is its first state, with sequence 1.
+    /// The run's first event is its first state, with sequence 1. Of one that goes on from another, the
+    /// store adds its thread and the run before it, and whether it has to wait for that.
     pub run: Arc<Run>,
+    /// Most runs that may wait in a thread.
+    pub most_queued: usize,
     /// Makes creation idempotent: the caller's id with a digest of what was asked.
     pub request: Option<(RequestId, [u8; 32])>,
 }
@@ -353,8 +395,8 @@ pub struct NewRun {
 /// The outcome of a creation.
 #[derive(Clone, Debug)]
 pub enum Creation {
-    /// The run is new.
-    Created,
+    /// The run is new; here with its place in its thread.
+    Created(Arc<Run>),
     /// The same request had created this run before.
     Existing(Arc<Run>),
 }
@@ -362,6 +404,8 @@ pub enum Creation {
 /// Which runs. All set conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
+    /// Of this thread.
+    pub thread_id: Option<ThreadId>,
     /// In one of these states; empty: in any.
     pub states: Vec<RunState>,
     /// With all these labels.
@@ -384,9 +428,8 @@ impl RunFilter {
 
     /// Whether a run matches but for its state, which changes while it is watched.
     pub fn matches_identity(&self, run: &Run) -> bool {
-        self.labels
-            .iter()
-            .all(|(key, value)| run.labels.get(key) == Some(value))
+        self.thread_id.is_none_or(|id| id == run.thread_id())
+            && has_labels(run, &self.labels)
             && self
                 .agent_name
                 .as_ref()
@@ -396,6 +439,13 @@ impl RunFilter {
                 .is_none_or(|min| run.create_time >= min)
             && self.max_create_time.is_none_or(|max| run.create_time < max)
     }
+}
+
+/// Whether a run has all these labels.
+pub(crate) fn has_labels(run: &Run, labels: &BTreeMap<String, String>) -> bool {
+    labels
+        .iter()
+        .all(|(key, value)| run.labels.get(key) == Some(value))
 }
 
 /// A durable event in the order in which the tenant's events were committed.
@@ -426,7 +476,9 @@ pub struct Claimed {
 /// A future that completes with `Ok` has made its change as durable as the store can: nothing is told
 /// to anybody before.
 pub trait Store: Send + Sync + 'static {
-    /// Creates a run with its first event, unless the same request has done so within the last 24 h.
+    /// Creates a run with its first event, unless the same request has done so within the last 24 h. One
+    /// that goes on from another joins its thread, or begins one, as [`thread::join`](super::thread::join)
+    /// says, in the same transaction.
     fn create(&self, new: NewRun) -> StoreFuture<'_, Creation>;
 
     /// Appends events to a run's log, all or none, if its newest event still is `expected`.
@@ -481,14 +533,22 @@ pub trait Store: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
-    /// Moves a thread's head from one run to another, if it still is where the caller thinks.
-    fn move_head(
+    /// A thread.
+    fn thread(&self, tenant: &Tenant, thread_id: ThreadId) -> StoreFuture<'_, Thread>;
+
+    /// Threads that match, the one that moved last first, at most `limit`, which moved before `before` (a
+    /// [`Thread::moved`]).
+    fn threads(
         &self,
         tenant: &Tenant,
-        thread_id: ThreadId,
-        expected: Option<RunId>,
-        head: RunId,
-    ) -> StoreFuture<'_, ()>;
+        filter: &ThreadFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<Thread>>;
+
+    /// Deletes a thread with its runs, unless one of them has not ended or another thread goes on from one
+    /// of them.
+    fn delete_thread(&self, tenant: &Tenant, thread_id: ThreadId) -> StoreFuture<'_, ()>;
 }
 
 /// The time-outs and retries of a model call.

@@ -4,7 +4,9 @@
 mod answering;
 mod creation;
 mod parking;
+mod queue;
 mod rest;
+mod threads;
 
 use std::{
     collections::HashMap,
@@ -16,9 +18,10 @@ use std::{
     time::Duration,
 };
 
-use creation::{Created, Fate, Launch, digest, first_state, may_use_tools};
+use creation::{Created, Fate, Launch, digest, first_state, may_use_tools, name_messages};
 use futures_util::future::join_all;
 use parking::{Lot, may_rest};
+pub use threads::Said;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -62,6 +65,8 @@ struct Live {
     runs: Lock<HashMap<RunId, Entry>>,
     /// Tells of every run that has gone live.
     started: Notify,
+    /// Who waits for the end of a run.
+    behind: Lock<HashMap<RunId, Arc<Notify>>>,
     /// Runs live or being created.
     count: AtomicUsize,
     /// Runs that wait for people, and are not live.
@@ -170,6 +175,7 @@ impl Runs {
             .map(|id| digest(principal, &spec).map(|digest| (id, digest)))
             .transpose()?;
         spec.limits = self.shared.settings.bounded(spec.limits);
+        name_messages(&mut spec.input);
         let spec = Arc::new(spec);
         let now = self.shared.ports.clock.now();
         let run = Arc::new(first_state(principal, &spec, trace, now));
@@ -178,6 +184,7 @@ impl Runs {
         let new = NewRun {
             spec: Arc::clone(&spec),
             run,
+            most_queued: self.shared.settings.max_queued_runs,
             request,
         };
         let launch = self.launch(place);
@@ -484,6 +491,7 @@ impl Drop for Place {
             let entry = self.live.runs.lock().remove(&self.run_id);
             // After the lock: it may be the last to know the log.
             drop(entry);
+            self.live.tell_ended(self.run_id);
         }
         self.live.count.fetch_sub(1, Ordering::Relaxed);
     }

@@ -86,6 +86,8 @@ pub(crate) fn run(number: u128, team: &str) -> Run {
         trace: None,
         parent: None,
         waiting: Waiting::default(),
+        thread: None,
+        previous: None,
     }
 }
 
@@ -132,10 +134,12 @@ pub(crate) fn new_run(run: Run) -> NewRun {
         },
         labels: run.labels.clone(),
         policy: Policies::default(),
+        continuation: None,
     };
     NewRun {
         spec: Arc::new(spec),
         run: Arc::new(run),
+        most_queued: 64,
         request: None,
     }
 }

@@ -24,6 +24,15 @@ impl std::fmt::Debug for Ports {
     }
 }
 
+/// How much of a thread a run takes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Runs.
+    pub runs: usize,
+    /// Bytes of their messages, by estimate.
+    pub bytes: usize,
+}
+
 /// The numbers of the Runner. Defaults are those of the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -66,6 +75,12 @@ pub struct Settings {
     pub max_claims: u32,
     /// Inputs that a run's mailbox holds; senders wait for room.
     pub mailbox: usize,
+    /// Most runs that wait in a thread; more are refused with `THREAD_BUSY`.
+    pub max_queued_runs: usize,
+    /// Most runs of a line whose messages a run goes on from, and most bytes of those, by estimate.
+    pub max_line: Line,
+    /// Most messages that wait for a run's next turn; more are refused with `TOO_MANY_MESSAGES`.
+    pub max_added_messages: usize,
     /// Most live runs of the server; more are refused with `SERVER_OVERLOADED`.
     pub max_live_runs: usize,
     /// Retries of model calls.
@@ -101,6 +116,12 @@ impl Default for Settings {
             resume_max_delay: Duration::from_secs(30),
             max_claims: 3,
             mailbox: 32,
+            max_queued_runs: 64,
+            max_line: Line {
+                runs: 10_000,
+                bytes: 64 * 1024 * 1024,
+            },
+            max_added_messages: 64,
             max_live_runs: 100_000,
             retry: RetryPolicy::default(),
         }

@@ -10,7 +10,7 @@ use super::{memory, sqlite};
 use crate::{
     domain::{
         event::{Event, Fact},
-        id::{RunId, ThreadId},
+        id::RunId,
         run::RunState,
         time::Timestamp,
     },
@@ -99,7 +99,7 @@ impl Bench {
     /// A new run of team `a`.
     fn run(&self, number: u128) -> RunId {
         let created = self.create(new_run(run(number, "a")));
-        assert!(matches!(created, Ok(Creation::Created)), "{created:?}");
+        assert!(matches!(created, Ok(Creation::Created(_))), "{created:?}");
         run_id(number)
     }
 
@@ -140,7 +140,8 @@ impl Bench {
     }
 
     fn finish(&self, number: u128, expected: u64) {
-        let end = in_state(&run(number, "a"), RunState::Succeeded);
+        let (run, _) = now(self.store.run(&tenant("acme"), run_id(number))).unwrap();
+        let end = in_state(&run, RunState::Succeeded);
         self.append(number, expected, vec![end]).unwrap();
     }
 
@@ -185,6 +186,8 @@ macro_rules! promises {
     };
 }
 
+mod threads;
+
 promises! {
     the_same_request_returns_the_run_that_it_created,
     a_request_id_names_one_request,
@@ -203,7 +206,6 @@ promises! {
     a_finished_run_is_kept_for_its_time_and_a_live_one_for_ever,
     finished_runs_are_bounded_by_size_but_the_last_one_stays,
     many_runs_leave_nothing_behind,
-    a_head_moves_only_from_where_it_is,
 }
 
 fn the_same_request_returns_the_run_that_it_created(kind: Kind) {
@@ -240,7 +242,7 @@ fn a_request_id_is_remembered_for_a_day(kind: Kind) {
     assert!(matches!(again, Creation::Existing(_)));
     bench.clock.advance(Duration::from_millis(1));
     let anew = bench.create(requested(run(3, "a"), "req", 8)).unwrap();
-    assert!(matches!(anew, Creation::Created));
+    assert!(matches!(anew, Creation::Created(_)));
 }
 
 fn a_run_begins_with_its_first_state(kind: Kind) {
@@ -361,7 +363,7 @@ fn nothing_is_found_across_tenants(kind: Kind) {
         theirs.tenant = other.clone();
         let created = bench.create(requested(theirs, "req", 7)).unwrap();
         let id = match created {
-            Creation::Created => run_id(2),
+            Creation::Created(_) => run_id(2),
             Creation::Existing(existing) => existing.id,
         };
         assert_eq!(id, run_id(2));
@@ -447,7 +449,10 @@ fn of_too_many_finished_runs_the_first_to_end_is_dropped_with_all_that_is_its(ki
     let call = now(bench.store.run_of_call(&tenant("acme"), &call_id("call_1")));
     assert_eq!(call.unwrap(), None);
     let anew = bench.create(requested(run(4, "a"), "req", 8)).unwrap();
-    assert!(matches!(anew, Creation::Created), "its request id is free");
+    assert!(
+        matches!(anew, Creation::Created(_)),
+        "its request id is free"
+    );
     for kept in [2, 3, 9] {
         assert!(bench.exists(kept), "run {kept}");
     }
@@ -492,22 +497,4 @@ fn many_runs_leave_nothing_behind(kind: Kind) {
     }
     assert_eq!(bench.list(&RunFilter::default(), None, 1_000).len(), 10);
     assert_eq!(bench.feed(0, 10_000).len(), 30);
-}
-
-fn a_head_moves_only_from_where_it_is(kind: Kind) {
-    let bench = Bench::new(kind, Limits::default());
-    let thread = ThreadId::from_u128(1);
-    let moved = |expected, head| {
-        now(bench
-            .store
-            .move_head(&tenant("acme"), thread, expected, run_id(head)))
-    };
-    assert_eq!(moved(None, 1), Ok(()));
-    let head = Some(run_id(1));
-    assert_eq!(moved(None, 2), Err(StoreError::HeadMoved { head }));
-    assert_eq!(
-        moved(Some(run_id(3)), 2),
-        Err(StoreError::HeadMoved { head })
-    );
-    assert_eq!(moved(head, 2), Ok(()));
 }

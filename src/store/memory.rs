@@ -6,6 +6,7 @@
 
 mod index;
 mod shelf;
+mod threads;
 
 use std::{
     collections::HashMap,
@@ -23,12 +24,13 @@ use crate::{
         id::{CallId, RunId, ThreadId},
         principal::Tenant,
         run::{Run, RunSpec},
+        thread::{Thread, ThreadFilter},
     },
     run::port::{Clock, Creation, FeedEntry, NewRun, RunFilter, Store, StoreError, StoreFuture},
 };
 
 /// What the store keeps of each tenant. Runs that live are always kept; of those that have ended, the
-/// ones that ended first are dropped for new ones, with all that belongs to them. Defaults are those of
+/// threads that rest longest are dropped for new ones, with all that belongs to them. Defaults are those of
 /// the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -168,15 +170,27 @@ impl Store for Memory {
         done(Ok(self.shelf(tenant).and_then(|s| s.run_of_call(call_id))))
     }
 
-    fn move_head(
+    fn thread(&self, tenant: &Tenant, thread_id: ThreadId) -> StoreFuture<'_, Thread> {
+        let shelf = self.shelf(tenant).ok_or(StoreError::ThreadNotFound);
+        done(shelf.and_then(|s| s.thread(thread_id)))
+    }
+
+    fn threads(
         &self,
         tenant: &Tenant,
-        thread_id: ThreadId,
-        expected: Option<RunId>,
-        head: RunId,
-    ) -> StoreFuture<'_, ()> {
-        let shelf = self.shelf_for_writing(tenant);
-        done(shelf.move_head(thread_id, expected, head))
+        filter: &ThreadFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<Thread>> {
+        let shelf = self.shelf(tenant);
+        done(Ok(shelf
+            .map(|s| s.threads(filter, before, limit))
+            .unwrap_or_default()))
+    }
+
+    fn delete_thread(&self, tenant: &Tenant, thread_id: ThreadId) -> StoreFuture<'_, ()> {
+        let shelf = self.shelf(tenant).ok_or(StoreError::ThreadNotFound);
+        done(shelf.and_then(|s| s.delete_thread(thread_id)))
     }
 }
 

@@ -25,6 +25,7 @@ mod reader;
 mod record;
 mod retention;
 mod schema;
+mod thread;
 mod writer;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ use crate::{
         id::{CallId, RunId, ThreadId},
         principal::Tenant,
         run::{Run, RunSpec},
+        thread::{Thread, ThreadFilter},
     },
     run::port::{
         Claimed, Clock, Creation, FeedEntry, NewRun, RunFilter, Store, StoreError, StoreFuture,
@@ -54,7 +56,7 @@ use crate::{
 };
 
 /// The numbers of the store, and what it keeps of each tenant. Runs that live are always kept; of those
-/// that have ended, the ones that ended first are dropped for new ones, with all that belongs to them.
+/// that have ended, the threads that rest longest are dropped for new ones, with all that belongs to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How long a finished run is kept.
@@ -167,7 +169,7 @@ impl Store for Sqlite {
             let new = record::NewRun::encode(new)?;
             let created = self.writer.ask(|answer| Job::Create(Box::new(new), answer));
             match created.await? {
-                ledger::Created::New => Ok(Creation::Created),
+                ledger::Created::New(run) => Ok(Creation::Created(run)),
                 ledger::Created::Known { tenant, run_id } => {
                     let (run, _spec) = self.run(&tenant, run_id).await?;
                     Ok(Creation::Existing(run))
@@ -253,23 +255,30 @@ impl Store for Sqlite {
         )
     }
 
-    fn move_head(
+    fn thread(&self, tenant: &Tenant, thread_id: ThreadId) -> StoreFuture<'_, Thread> {
+        let tenant = tenant.clone();
+        self.readers
+            .ask(move |reading| reading.thread(&tenant, thread_id))
+    }
+
+    fn threads(
         &self,
         tenant: &Tenant,
-        thread_id: ThreadId,
-        expected: Option<RunId>,
-        head: RunId,
-    ) -> StoreFuture<'_, ()> {
+        filter: &ThreadFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<Thread>> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.readers
+            .ask(move |reading| reading.threads(&tenant, &filter, before, limit))
+    }
+
+    fn delete_thread(&self, tenant: &Tenant, thread_id: ThreadId) -> StoreFuture<'_, ()> {
         let tenant = tenant.clone();
-        Box::pin(self.writer.ask(move |answer| {
-            let moved = ledger::Move {
-                tenant,
-                thread_id,
-                expected,
-                head,
-            };
-            Job::MoveHead(moved, answer)
-        }))
+        Box::pin(
+            self.writer
+                .ask(move |answer| Job::DeleteThread(tenant, thread_id, answer)),
+        )
     }
 }
 

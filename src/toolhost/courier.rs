@@ -170,9 +170,11 @@ mod tests {
         for _ in 0..count {
             match *receiver.recv().await.unwrap() {
                 RunInput::Cancel { reason, .. } => reasons.push(reason),
-                RunInput::Call { .. } | RunInput::Answer { .. } | RunInput::Abandoned => {
-                    panic!("not sent here")
-                }
+                RunInput::Call { .. }
+                | RunInput::Answer { .. }
+                | RunInput::Proceed
+                | RunInput::AddMessages { .. }
+                | RunInput::Abandoned => panic!("not sent here"),
             }
         }
         reasons

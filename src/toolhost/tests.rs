@@ -82,8 +82,11 @@ impl Scene {
                 (format!("{} {text}", delivery.call_id), slip)
             }
             RunInput::Abandoned => ("abandoned".to_owned(), None),
-            RunInput::Cancel { .. } | RunInput::Answer { .. } => {
-                panic!("the hub cancels and answers no run")
+            RunInput::Cancel { .. }
+            | RunInput::Answer { .. }
+            | RunInput::Proceed
+            | RunInput::AddMessages { .. } => {
+                panic!("the hub tells a run of its calls alone")
             }
         }
     }

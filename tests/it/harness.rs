@@ -15,7 +15,7 @@ use runwire::{
     pb::v1::{
         self, completion_service_client::CompletionServiceClient,
         model_service_client::ModelServiceClient, run_service_client::RunServiceClient,
-        tool_service_client::ToolServiceClient,
+        thread_service_client::ThreadServiceClient, tool_service_client::ToolServiceClient,
     },
     run::port::{Clock, Models},
     store::memory::Memory,
@@ -95,6 +95,10 @@ impl Server {
 
     pub(crate) async fn runs(&self) -> RunServiceClient<Channel> {
         RunServiceClient::new(self.channel().await)
+    }
+
+    pub(crate) async fn threads(&self) -> ThreadServiceClient<Channel> {
+        ThreadServiceClient::new(self.channel().await)
     }
 
     pub(crate) async fn tools(&self) -> ToolServiceClient<Channel> {

@@ -38,6 +38,7 @@ mod rest;
 mod standard;
 mod streams;
 mod tenancy;
+mod thread;
 mod tls;
 mod upstream;
 mod watch;

@@ -191,7 +191,7 @@ pub(super) fn decode_output(parts: Vec<v1::Part>, at: &At<'_>) -> Result<Vec<Par
 
 // === out ===
 
-pub(super) fn encode(message: &Message) -> v1::Message {
+pub(in crate::rpc) fn encode(message: &Message) -> v1::Message {
     v1::Message {
         id: message
             .id

@@ -15,7 +15,9 @@ use super::{
     generation::{claim, tool_name},
     input,
     message::{decode_all, encode as encode_message, encode_finish, encode_usage},
-    policy, small_count, timestamp,
+    policy, small_count,
+    thread::{continuation, thread_id},
+    timestamp,
 };
 use crate::{
     domain::{
@@ -42,6 +44,7 @@ impl Intake {
     ) -> Result<RunSpec, Fault> {
         let spec = at.required(spec)?;
         let at_agent = at.field("agent");
+        let continuation = continuation(&spec, at)?;
         let agent = self.agent(at_agent.required(spec.agent)?, &at_agent)?;
         let limits = self.run_limits(spec.limits, &at.field("limits"))?;
         let (depth, most) = (agent.depth(), limits.max_depth);
@@ -55,6 +58,7 @@ impl Intake {
             limits,
             labels: labels(spec.labels, &at.field("labels"))?,
             policy: policy::decode(spec.policy, &at.field("policy"))?,
+            continuation,
         })
     }
 
@@ -199,7 +203,7 @@ pub(super) fn optional_host_id(id: &str, at: &At<'_>) -> Result<Option<HostId>, 
 }
 
 /// Labels of a run or a host.
-pub(super) fn labels(
+pub(in crate::rpc) fn labels(
     labels: HashMap<String, String>,
     at: &At<'_>,
 ) -> Result<BTreeMap<String, String>, Fault> {
@@ -264,7 +268,11 @@ pub(in crate::rpc) fn filter(filter: Option<v1::RunFilter>) -> Result<RunFilter,
         }
     }
     let moment = |value: Option<_>, at: At<'_>| value.map(|v| at.timestamp(v)).transpose();
+    let thread_id = (!wire.thread_id.is_empty())
+        .then(|| thread_id(&wire.thread_id, &at.field("thread_id")))
+        .transpose()?;
     Ok(RunFilter {
+        thread_id,
         states,
         labels: labels(wire.labels, &at.field("labels"))?,
         agent_name: (!wire.agent_name.is_empty()).then_some(wire.agent_name),
@@ -307,6 +315,8 @@ const fn encode_state(state: RunState) -> v1::run::State {
 pub(in crate::rpc) fn encode(run: &Run) -> v1::Run {
     v1::Run {
         id: run.id.to_string(),
+        thread_id: run.thread_id().to_string(),
+        previous_run_id: run.previous.map(|id| id.to_string()).unwrap_or_default(),
         root_run_id: run.root_id().to_string(),
         parent_run_id: run
             .parent

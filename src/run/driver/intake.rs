@@ -5,6 +5,7 @@ use std::{
     future::{Future, poll_fn},
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -19,6 +20,7 @@ use crate::{
         completion::ModelEvent,
         fault::{Fault, Reason},
         id::{MessageId, RunId},
+        message::Message as ChatMessage,
         principal::Tenant,
         time::Timestamp,
         tool::ToolBinding,
@@ -36,6 +38,9 @@ pub(in crate::run) type Mailbox = mpsc::Receiver<Box<RunInput>>;
 /// An input, with the slip that waits for its receipt.
 pub(super) type Gathered = (Input, Option<ReceiptSlip>);
 
+/// What was said before a run, while it is read.
+pub(super) type Past = BoxFuture<'static, Result<Vec<Arc<ChatMessage>>, Fault>>;
+
 /// What a run waits for.
 pub(super) struct Intake {
     mailbox: Mailbox,
@@ -44,6 +49,8 @@ pub(super) struct Intake {
     /// Came, and waits for the machine.
     gathered: Vec<Gathered>,
     model: Option<ModelStream>,
+    /// What was said before the run, while it is read.
+    past: Option<Past>,
     /// The message in progress.
     message: Option<Message>,
     run_id: RunId,
@@ -68,6 +75,7 @@ impl Intake {
             batch: batch.max(1),
             gathered: Vec::new(),
             model: None,
+            past: None,
             message: None,
             run_id,
             number,
@@ -84,6 +92,25 @@ impl Intake {
     /// Takes what has come; `None` when nothing has.
     pub(super) fn take(&mut self) -> Option<Vec<Gathered>> {
         (!self.gathered.is_empty()).then(|| mem::take(&mut self.gathered))
+    }
+
+    /// Waits for what was said before the run.
+    pub(super) fn recall(&mut self, past: Past) {
+        self.past = Some(past);
+    }
+
+    fn poll_past(&mut self, cx: &mut Context<'_>) {
+        let Some(past) = &mut self.past else {
+            return;
+        };
+        let Poll::Ready(past) = past.poll_unpin(cx) else {
+            return;
+        };
+        self.past = None;
+        self.push(match past {
+            Ok(past) => Input::Recalled(past),
+            Err(fault) => Input::Abort(fault),
+        });
     }
 
     /// Reads a model's answer from now on.
@@ -165,6 +192,7 @@ impl Intake {
         due: Option<Timestamp>,
     ) -> Poll<bool> {
         self.poll_mailbox(cx);
+        self.poll_past(cx);
         self.poll_model(cx, log);
         let changed = self.poll_registration(cx);
         self.poll_timer(cx, clock, due);
@@ -303,6 +331,8 @@ fn translate(input: RunInput) -> Gathered {
             principal,
             slip,
         } => (Input::Answer { answers, principal }, Some(slip)),
+        RunInput::Proceed => (Input::Proceed, None),
+        RunInput::AddMessages { messages, slip } => (Input::AddMessages(messages), slip),
         RunInput::Abandoned => {
             let reason = "the stream of the run was lost".to_owned();
             (Input::Cancel { reason }, None)

@@ -143,6 +143,7 @@ fn spec() -> RunSpec {
         limits: Settings::default().default_limits,
         labels: BTreeMap::new(),
         policy: Policies::default(),
+        continuation: None,
     }
 }
 

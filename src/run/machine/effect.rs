@@ -11,6 +11,7 @@ use crate::{
         id::{HostId, MessageId},
         input::InputAnswer,
         json::JsonText,
+        message::Message,
         model::ModelRef,
         tool::ToolSpec,
     },
@@ -22,6 +23,12 @@ use crate::{
 pub enum Input {
     /// First, once.
     Begin,
+    /// Those before it in its thread have ended: a run that was queued begins.
+    Proceed,
+    /// What was said before the run: the answer to [`Effect::Recall`].
+    Recalled(Vec<Arc<Message>>),
+    /// Somebody says something to the run, for its next turn.
+    AddMessages(Vec<Arc<Message>>),
     /// First, once, of a run that a [`History`](super::History) has restored.
     Resume {
         /// The id that the model's next message would have had: it may have been shown in part.
@@ -119,6 +126,8 @@ pub enum News {
 /// What the driver shall do, after the facts of the same step are stored.
 #[derive(Clone, Debug)]
 pub enum Effect {
+    /// Read what was said before the run.
+    Recall,
     /// Look up the definitions of the agent's tools, and again when registrations change, until they
     /// are all there.
     Offer,

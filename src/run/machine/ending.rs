@@ -47,7 +47,7 @@ impl Machine {
     /// Stops what the present stage has under way, and leaves the log and the conversation consistent.
     pub(super) fn leave_stage(&mut self, now: Timestamp, fault: &Fault) {
         match &mut self.stage {
-            Stage::New | Stage::Offering { .. } | Stage::Over => {}
+            Stage::New | Stage::Recalling | Stage::Offering { .. } | Stage::Over => {}
             Stage::Asking { .. } => {
                 self.out.effects.push(Effect::StopModel);
                 self.discard_message(fault.clone());

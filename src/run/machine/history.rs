@@ -12,7 +12,7 @@ use crate::{
         event::{CallPlan, CallState, Fact, RunMessage, ToolCallUpdate},
         fault::{Fault, Reason},
         id::MessageId,
-        message::{Role, ToolCall},
+        message::{Message, Role, ToolCall},
         run::{Run, RunSpec, RunState},
         time::Timestamp,
     },
@@ -48,10 +48,18 @@ impl History {
         }
     }
 
+    /// What was said before the run; nothing, while it waits for its turn.
+    pub fn take_in(&mut self, before: Vec<Arc<Message>>) {
+        self.machine.take_in(before);
+    }
+
     /// Reads on.
     pub fn add(&mut self, fact: &Fact) {
         match fact {
             Fact::RunUpdated(run) => {
+                if run.has_begun() && self.machine.is_queued() {
+                    self.machine.hear_out();
+                }
                 self.machine.run = Arc::clone(run);
                 self.machine.world.set_clock(run);
             }
@@ -65,6 +73,9 @@ impl History {
 
     fn add_message(&mut self, completed: &RunMessage) {
         let message = &completed.message;
+        if matches!(message.role, Role::User | Role::System) {
+            return self.machine.waiting.push(Arc::clone(message));
+        }
         self.machine.conversation.push(Arc::clone(message));
         if message.role == Role::Tool {
             for call in self.open.take().into_iter().flatten() {
@@ -73,11 +84,13 @@ impl History {
                     self.machine.settled.insert(call.call.id.clone(), settled);
                 }
             }
-            return;
+            return self.machine.hear_out();
         }
         self.messages += 1;
         let calls: Vec<Open> = message.tool_calls().map(Open::new).collect();
-        if !calls.is_empty() {
+        if calls.is_empty() {
+            self.machine.hear_out();
+        } else {
             self.machine.count_calls(calls.len());
             self.open = Some(calls);
         }
@@ -181,7 +194,9 @@ impl Open {
 impl Machine {
     /// Goes on where an earlier life of the run has ended.
     pub(super) fn resume(&mut self, now: Timestamp, message_id: MessageId, end: Option<Fault>) {
+        let is_queued = self.is_queued();
         match &mut self.stage {
+            Stage::New if is_queued => {}
             Stage::New => {
                 let why = "the server ended in the middle of the answer";
                 let error = Fault::new(Reason::ProviderStreamBroken, why);
@@ -198,6 +213,7 @@ impl Machine {
                 }
             }
             Stage::Over
+            | Stage::Recalling
             | Stage::Offering { .. }
             | Stage::Asking { .. }
             | Stage::Checking { .. } => return,
@@ -207,6 +223,8 @@ impl Machine {
             self.end(now, RunState::Cancelled, |_| {});
         } else if let Some(fault) = end {
             self.fail(now, fault);
+        } else if is_queued {
+            // Until it is told to proceed.
         } else if self.world.is_out_of_time(now) {
             self.time_out(now);
         } else if matches!(self.stage, Stage::New) {

@@ -3,6 +3,7 @@
 mod approvals;
 mod calls;
 mod endings;
+mod line;
 mod property;
 mod questions;
 mod recovery;

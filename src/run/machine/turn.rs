@@ -148,6 +148,9 @@ impl Machine {
         let results_id = answered.results_id.clone();
         let message = self.keep_answer(answered);
         let drafts = self.draft(&message, &offers);
+        if drafts.is_empty() && !self.waiting.is_empty() {
+            return self.answer_again(now);
+        }
         if drafts.is_empty() {
             return self.end(now, RunState::Succeeded, |run| run.output = Some(message));
         }
@@ -334,6 +337,7 @@ impl Machine {
             message,
             turn: None,
         })));
+        self.hear_out();
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(spec: Arc<RunSpec>, run: &Run, settings: Arc<Settings>) -> Self {
         Self {
-            deadline: run.create_time + spec.limits.timeout,
+            deadline: run.start_time.unwrap_or(run.create_time) + spec.limits.timeout,
             still_since: None,
             spec,
             settings,
@@ -55,7 +55,8 @@ impl World {
 
     /// Sets the clock by what the run has waited for people.
     pub(super) fn set_clock(&mut self, run: &Run) {
-        self.deadline = run.create_time + self.spec.limits.timeout + run.waiting.before;
+        let began = run.start_time.unwrap_or(run.create_time);
+        self.deadline = began + self.spec.limits.timeout + run.waiting.before;
         self.still_since = run.waiting.since;
     }
 

@@ -14,6 +14,7 @@ use crate::{
     domain::{
         fault::{Fault, Reason},
         id::{MessageId, RunId},
+        message::Message,
         model::Usage,
         principal::{Principal, Scope, Tenant},
         run::{Agent, Run, RunSpec, RunState, Waiting},
@@ -24,6 +25,7 @@ use crate::{
     run::{
         driver::{Driver, End, Shared, Start},
         fail::{self, Point},
+        lineage::Lineage,
         log::Log,
         machine::{History, Input, Machine},
         port::{Creation, Inbox, NewRun},
@@ -65,10 +67,10 @@ impl Launch {
         detail: Option<Detail>,
         created: oneshot::Sender<Result<Created, Fault>>,
     ) {
-        let (spec, run) = (Arc::clone(&new.spec), Arc::clone(&new.run));
+        let spec = Arc::clone(&new.spec);
         let answer = self.shared.ports.store.create(new).await;
         let driver = match answer {
-            Ok(Creation::Created) => {
+            Ok(Creation::Created(run)) => {
                 fail::pass(Point::Created);
                 let log = self.log(&run);
                 // From before the first turn on, which follows at once.
@@ -99,7 +101,10 @@ impl Launch {
         let mut failures = 0;
         loop {
             let head = driver.head();
-            let end = driver.drive().await;
+            let end = match driver.queued() {
+                None => driver.drive().await,
+                Some(queued) => Box::pin(self.drive_in_turn(&mut driver, queued)).await,
+            };
             match end {
                 End::Over => {
                     drop(self.place);
@@ -210,7 +215,7 @@ impl Launch {
                 break;
             }
         }
-        let end = match fate {
+        let mut end = match fate {
             Fate::GoesOn => None,
             Fate::Fails(fault) => Some(fault),
             Fate::IsCancelled(reason) => {
@@ -218,6 +223,18 @@ impl Launch {
                 None
             }
         };
+        if run.has_begun() && run.previous.is_some() {
+            let lineage = Lineage {
+                store: Arc::clone(store),
+                tenant: tenant.clone(),
+                most: self.shared.settings.max_line,
+            };
+            match lineage.before(&run, &spec).await {
+                Ok(before) => history.take_in(before),
+                Err(fault) if fault.reason == Reason::StoreUnavailable => return Err(fault),
+                Err(fault) => end = Some(fault),
+            }
+        }
         let messages = history.messages();
         let calls = history.running_calls();
         let store = Arc::clone(store);
@@ -300,6 +317,13 @@ fn may_use(principal: &Principal, tool: &str) -> Result<(), Fault> {
     Err(Fault::new(Reason::PermissionDenied, why).with("tool", tool))
 }
 
+/// Gives an id to every message that has none: what is said in a thread can be named.
+pub(super) fn name_messages(messages: &mut [Arc<Message>]) {
+    for message in messages.iter_mut().filter(|message| message.id.is_none()) {
+        Arc::make_mut(message).id = Some(MessageId::mint());
+    }
+}
+
 /// Digests what is written.
 struct Digester(Sha256);
 
@@ -353,5 +377,7 @@ pub(super) fn first_state(
         trace: trace.map(Arc::new),
         parent: None,
         waiting: Waiting::default(),
+        thread: None,
+        previous: None,
     }
 }

@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::Settings;
+use super::threads::Threads;
 use crate::domain::{
-    id::{CallId, RequestId, RunId, ThreadId},
+    id::{CallId, RequestId, RunId},
     time::Timestamp,
 };
 
@@ -26,10 +26,7 @@ pub(super) struct Index {
     pub(super) calls: HashMap<CallId, RunId>,
     /// Which root's log has a subagent's run.
     pub(super) children: BTreeMap<RunId, RunId>,
-    /// In the order in which they ended.
-    finished: VecDeque<Finished>,
-    finished_weight: usize,
-    pub(super) heads: HashMap<ThreadId, RunId>,
+    pub(super) threads: Threads,
 }
 
 pub(super) struct Request {
@@ -38,33 +35,7 @@ pub(super) struct Request {
     pub(super) time: Timestamp,
 }
 
-pub(super) struct Finished {
-    pub(super) run_id: RunId,
-    pub(super) time: Timestamp,
-    pub(super) weight: usize,
-}
-
 impl Index {
-    pub(super) fn finish(&mut self, finished: Finished) {
-        self.finished_weight += finished.weight;
-        self.finished.push_back(finished);
-    }
-
-    /// Takes the finished run that is to be dropped, if there is one.
-    pub(super) fn next_to_drop(&mut self, settings: &Settings, now: Timestamp) -> Option<RunId> {
-        let first = self.finished.front()?;
-        // Never the run that ended last, however large it is: somebody is about to read how it went.
-        let crowded = self.finished.len() > 1
-            && (self.finished.len() > settings.max_finished_runs
-                || self.finished_weight > settings.max_finished_bytes);
-        if !crowded && now.since(first.time) < settings.retention {
-            return None;
-        }
-        let first = self.finished.pop_front()?;
-        self.finished_weight -= first.weight;
-        Some(first.run_id)
-    }
-
     pub(super) fn forget_request_of(&mut self, request_id: &RequestId, run_id: RunId) {
         if let hash_map::Entry::Occupied(request) = self.requests.entry(request_id.clone())
             && request.get().run_id == run_id

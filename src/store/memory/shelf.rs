@@ -10,18 +10,21 @@ use std::{
 
 use super::{
     Settings,
-    index::{CLEARED_AT_ONCE, Finished, Index, REQUESTS_KEPT, Request},
+    index::{CLEARED_AT_ONCE, Index, REQUESTS_KEPT, Request},
+    threads::Ended,
 };
 use crate::{
     domain::{
         event::{Event, Fact},
         id::{CallId, RequestId, RunId, ThreadId},
         run::{Run, RunSpec},
+        thread::{Continuation, Thread, ThreadFilter},
         time::Timestamp,
     },
     run::{
         lock::Lock,
-        port::{Creation, FeedEntry, NewRun, RunFilter, StoreError},
+        port::{Creation, FeedEntry, NewRun, RunFilter, StoreError, has_labels},
+        thread::{Joined, Wish, placed},
         watch::weight,
     },
 };
@@ -97,7 +100,8 @@ impl Shelf {
             let (run, _) = self.run(request.run_id)?;
             return Ok(Creation::Existing(run));
         }
-        let run_id = new.run.id;
+        let (run, origin) = self.place(&index, &new)?;
+        let (run_id, thread_id) = (run.id, run.thread_id());
         if let Some((request_id, digest)) = &new.request {
             let request = Request {
                 digest: *digest,
@@ -107,13 +111,53 @@ impl Shelf {
             index.requests.insert(request_id.clone(), request);
             index.requests_by_age.push_back((now, request_id.clone()));
         }
-        self.insert(new);
+        if run.thread.is_none() {
+            index.threads.begin(run_id, origin, now);
+        }
+        let position = self.insert(Arc::clone(&run), new);
+        index.threads.enter(run_id, thread_id, position);
         self.drop_finished(&mut index, now);
-        Ok(Creation::Created)
+        Ok(Creation::Created(run))
     }
 
-    fn insert(&self, new: NewRun) {
-        let run = new.run.seen_at(1);
+    /// The run at its place, and the thread that it leaves in the middle.
+    fn place(
+        &self,
+        index: &Index,
+        new: &NewRun,
+    ) -> Result<(Arc<Run>, Option<ThreadId>), StoreError> {
+        let (before, ends) = match &new.spec.continuation {
+            None => return Ok((new.run.seen_at(1), None)),
+            Some(Continuation::Thread {
+                id,
+                expected_head,
+                busy,
+            }) => {
+                let wish = Wish {
+                    thread_id: *id,
+                    expected_head: *expected_head,
+                    busy: *busy,
+                    most_queued: new.most_queued,
+                };
+                let joined = index.threads.join(&wish)?;
+                return Ok((placed(&new.run, Some(*id), joined), None));
+            }
+            Some(Continuation::Run(run_id)) => (*run_id, true),
+            Some(Continuation::Fork { run_id, .. }) => (*run_id, false),
+        };
+        let (found, _) = self.run(before)?;
+        if ends && !found.state.is_terminal() {
+            return Err(StoreError::ThreadBusy { active: before });
+        }
+        let joined = Joined {
+            previous: Some(before),
+            waits: false,
+        };
+        Ok((placed(&new.run, None, joined), Some(found.thread_id())))
+    }
+
+    /// Keeps a new run. Gives the position of its first event.
+    fn insert(&self, run: Arc<Run>, new: NewRun) -> u64 {
         let first = Arc::new(Event {
             sequence: 1,
             run_id: None,
@@ -140,6 +184,7 @@ impl Shelf {
         runs.insert(run_id, Arc::clone(&kept));
         drop(runs);
         log.events = self.feed.lock().push(run_id, vec![first]);
+        log.events.first().map_or(0, |(position, _)| *position)
     }
 
     pub(super) fn append(
@@ -173,7 +218,13 @@ impl Shelf {
         }
         let placed = self.feed.lock().push(run_id, events);
         log.events.extend(placed);
-        let finished = (log.run.state.is_terminal() && !was_finished).then_some(log.weight);
+        let finished = (log.run.state.is_terminal() && !was_finished).then(|| Ended {
+            run_id,
+            thread_id: log.run.thread_id(),
+            time: now,
+            position: log.events.last().map_or(0, |(position, _)| *position),
+            weight: log.weight,
+        });
         drop(log);
         if calls.is_empty() && children.is_empty() && finished.is_none() {
             return Ok(());
@@ -183,12 +234,8 @@ impl Shelf {
             .children
             .extend(children.into_iter().map(|id| (id, run_id)));
         index.calls.extend(calls.into_iter().map(|id| (id, run_id)));
-        if let Some(weight) = finished {
-            index.finish(Finished {
-                run_id,
-                time: now,
-                weight,
-            });
+        if let Some(ended) = finished {
+            index.threads.leave(&ended);
             self.drop_finished(&mut index, now);
         }
         Ok(())
@@ -298,18 +345,33 @@ impl Shelf {
         self.index.lock().calls.get(call_id).copied()
     }
 
-    pub(super) fn move_head(
+    pub(super) fn thread(&self, thread_id: ThreadId) -> Result<Thread, StoreError> {
+        self.index.lock().threads.get(thread_id)
+    }
+
+    pub(super) fn threads(
         &self,
-        thread_id: ThreadId,
-        expected: Option<RunId>,
-        head: RunId,
-    ) -> Result<(), StoreError> {
+        filter: &ThreadFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Vec<Thread> {
+        let index = self.index.lock();
+        let threads = index.threads.moved_before(before.unwrap_or(u64::MAX));
+        let matching = threads.filter(|thread| {
+            filter.labels.is_empty()
+                || thread
+                    .newest()
+                    .and_then(|run_id| self.run(run_id).ok())
+                    .is_some_and(|(run, _)| has_labels(&run, &filter.labels))
+        });
+        matching.take(limit).cloned().collect()
+    }
+
+    pub(super) fn delete_thread(&self, thread_id: ThreadId) -> Result<(), StoreError> {
         let mut index = self.index.lock();
-        let found = index.heads.get(&thread_id).copied();
-        if found != expected {
-            return Err(StoreError::HeadMoved { head: found });
+        for run_id in index.threads.delete(thread_id)? {
+            self.drop_run(&mut index, run_id);
         }
-        index.heads.insert(thread_id, head);
         Ok(())
     }
 
@@ -327,28 +389,34 @@ impl Shelf {
 
     fn drop_finished(&self, index: &mut Index, now: Timestamp) {
         for _ in 0..CLEARED_AT_ONCE {
-            let Some(run_id) = index.next_to_drop(&self.settings, now) else {
+            let Some(family) = index.threads.next_to_drop(&self.settings, now) else {
                 return;
             };
-            let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
-            let Some(kept) = runs.remove(&run_id) else {
-                continue;
-            };
-            drop(runs);
-            let log = kept.log.lock();
-            let mut feed = self.feed.lock();
-            for (position, event) in &log.events {
-                feed.entries.remove(position);
-                for call_id in event.new_calls() {
-                    index.calls.remove(call_id);
-                }
+            for run_id in family {
+                self.drop_run(index, run_id);
             }
-            for child in log.children.keys() {
-                index.children.remove(child);
+        }
+    }
+
+    fn drop_run(&self, index: &mut Index, run_id: RunId) {
+        let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(kept) = runs.remove(&run_id) else {
+            return;
+        };
+        drop(runs);
+        let log = kept.log.lock();
+        let mut feed = self.feed.lock();
+        for (position, event) in &log.events {
+            feed.entries.remove(position);
+            for call_id in event.new_calls() {
+                index.calls.remove(call_id);
             }
-            if let Some(request_id) = &kept.request {
-                index.forget_request_of(request_id, run_id);
-            }
+        }
+        for child in log.children.keys() {
+            index.children.remove(child);
+        }
+        if let Some(request_id) = &kept.request {
+            index.forget_request_of(request_id, run_id);
         }
     }
 }

@@ -35,7 +35,7 @@ impl Bench {
     /// A new run of team `a`.
     fn run(&self, number: u128) -> RunId {
         let created = self.create(new_run(run(number, "a")));
-        assert!(matches!(created, Ok(Creation::Created)), "{created:?}");
+        assert!(matches!(created, Ok(Creation::Created(_))), "{created:?}");
         run_id(number)
     }
 

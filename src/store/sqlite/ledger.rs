@@ -1,6 +1,6 @@
 //! What the writer does to the tables, and what it knows of them by heart.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -11,11 +11,7 @@ use super::{
     schema::{self, number, unsigned},
 };
 use crate::{
-    domain::{
-        id::{RunId, ThreadId},
-        principal::Tenant,
-        time::Timestamp,
-    },
+    domain::{id::RunId, principal::Tenant, run::Run, time::Timestamp},
     run::{
         fail::{self, Point},
         port::{Claimed, StoreError},
@@ -23,7 +19,7 @@ use crate::{
 };
 
 /// What a statement gives, or why the transaction is void.
-type Sql<T> = Result<T, rusqlite::Error>;
+pub(super) type Sql<T> = Result<T, rusqlite::Error>;
 
 /// The writing connection. What it knows by heart is true while its transactions hold; after one that
 /// does not, it forgets all of it and looks again.
@@ -43,6 +39,8 @@ pub(super) struct Ledger {
 struct Known {
     key: i64,
     tenant: i64,
+    /// Its thread.
+    thread: i64,
     /// The newest event.
     head: u64,
     /// What its rows take.
@@ -53,21 +51,12 @@ struct Known {
 /// The outcome of a creation.
 #[derive(Debug)]
 pub(super) enum Created {
-    New,
+    New(Arc<Run>),
     /// The same request has created this run before.
     Known {
         tenant: Tenant,
         run_id: RunId,
     },
-}
-
-/// A thread's head moves.
-#[derive(Debug)]
-pub(super) struct Move {
-    pub(super) tenant: Tenant,
-    pub(super) thread_id: ThreadId,
-    pub(super) expected: Option<RunId>,
-    pub(super) head: RunId,
 }
 
 impl Ledger {
@@ -128,6 +117,18 @@ impl Ledger {
             let tenant = new.tenant.clone();
             return Ok(Ok(Created::Known { tenant, run_id }));
         }
+        let place = match self.place(tenant, new)? {
+            Ok(place) => place,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let first = match &new.first {
+            Some(_) => None,
+            // Nothing was written as yet.
+            None => match NewRun::first(&place.run) {
+                Ok(first) => Some(first),
+                Err(error) => return Ok(Err(error)),
+            },
+        };
         if let Some((request_id, digest)) = &new.request {
             self.execute(
                 "INSERT OR REPLACE INTO request VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -140,16 +141,20 @@ impl Ledger {
                 ],
             )?;
         }
-        self.insert_run(tenant, new)?;
+        let thread = self.enter(tenant, &place)?;
+        if let Some(first) = new.first.as_ref().or(first.as_ref()) {
+            self.insert_run((tenant, thread), new, first)?;
+        }
         self.drop_finished(&new.tenant)?;
-        Ok(Ok(Created::New))
+        Ok(Ok(Created::New(place.run)))
     }
 
-    fn insert_run(&mut self, tenant: i64, new: &NewRun) -> Sql<()> {
+    fn insert_run(&mut self, (tenant, thread): (i64, i64), new: &NewRun, first: &Row) -> Sql<()> {
         let request = new.request.as_ref().map(|(id, _)| id.as_str());
         self.execute(
-            "INSERT INTO run (tenant, id, newest, bytes, request) VALUES (?1, ?2, 0, 0, ?3)",
-            params![tenant, new.run_id.to_bytes(), request],
+            "INSERT INTO run (tenant, id, newest, bytes, request, thread)
+             VALUES (?1, ?2, 0, 0, ?3, ?4)",
+            params![tenant, new.run_id.to_bytes(), request, thread],
         )?;
         let key = self.connection.last_insert_rowid();
         self.execute(
@@ -159,11 +164,12 @@ impl Ledger {
         let mut known = Known {
             key,
             tenant,
+            thread,
             head: 0,
             bytes: new.spec.len(),
             ended: false,
         };
-        self.add(&mut known, &new.first)?;
+        self.add(&mut known, first)?;
         self.keep(new.run_id, known);
         Ok(())
     }
@@ -188,7 +194,7 @@ impl Ledger {
             )?;
         }
         if known.ended && !had_ended {
-            self.finish(&append.tenant, known)?;
+            self.finish(append, known)?;
         }
         self.keep(append.run_id, known);
         Ok(Ok(()))
@@ -227,7 +233,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn finish(&mut self, tenant: &Tenant, known: Known) -> Sql<()> {
+    fn finish(&mut self, append: &Append, known: Known) -> Sql<()> {
         self.execute(
             "UPDATE run SET finished = ?2, bytes = ?3 WHERE key = ?1",
             params![
@@ -236,11 +242,12 @@ impl Ledger {
                 number(known.bytes as u64)
             ],
         )?;
-        self.shelf(tenant)?.add(Finished {
+        self.leave(known.thread, append.run_id)?;
+        self.shelf(&append.tenant)?.add(Finished {
             count: 1,
             bytes: known.bytes,
         });
-        self.drop_finished(tenant)
+        self.drop_finished(&append.tenant)
     }
 
     /// The next runs that live, each claimed once more.
@@ -281,25 +288,6 @@ impl Ledger {
         Ok(claimed)
     }
 
-    pub(super) fn move_head(&mut self, moved: &Move) -> Sql<Result<(), StoreError>> {
-        let tenant = self.shelf(&moved.tenant)?.key;
-        let thread = moved.thread_id.to_bytes();
-        let found: Option<[u8; 16]> = self
-            .connection
-            .prepare_cached("SELECT head FROM thread WHERE tenant = ?1 AND id = ?2")?
-            .query_row(params![tenant, thread], |row| row.get(0))
-            .optional()?;
-        let head = found.map(RunId::from_bytes);
-        if head != moved.expected {
-            return Ok(Err(StoreError::HeadMoved { head }));
-        }
-        self.execute(
-            "INSERT OR REPLACE INTO thread VALUES (?1, ?2, ?3)",
-            params![tenant, thread, moved.head.to_bytes()],
-        )?;
-        Ok(Ok(()))
-    }
-
     // --- what is known by heart ---
 
     pub(super) fn execute(&self, sql: &str, values: impl rusqlite::Params) -> Sql<usize> {
@@ -320,7 +308,8 @@ impl Ledger {
         }
         let mut statement = self.connection.prepare_cached(
             "SELECT run.key, run.finished IS NOT NULL, max(event.sequence),
-                    sum(length(event.body)), (SELECT length(body) FROM spec WHERE run = run.key)
+                    sum(length(event.body)), (SELECT length(body) FROM spec WHERE run = run.key),
+                    run.thread
              FROM run JOIN event ON event.run = run.key
              WHERE run.tenant = ?1 AND run.id = ?2 GROUP BY run.key",
         )?;
@@ -331,6 +320,7 @@ impl Ledger {
                 Ok(Known {
                     key: row.get(0)?,
                     tenant,
+                    thread: row.get(5)?,
                     head: unsigned(head),
                     bytes: usize::try_from(events + spec).unwrap_or(0),
                     ended: row.get(1)?,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Value};
 use tokio::{sync::Semaphore, task};
 
 use super::{
@@ -88,7 +88,7 @@ impl Readers {
 pub(super) struct Reading<'a>(pub(super) &'a Connection);
 
 impl Reading<'_> {
-    fn tenant(&self, tenant: &Tenant) -> Result<Option<i64>, StoreError> {
+    pub(super) fn tenant(&self, tenant: &Tenant) -> Result<Option<i64>, StoreError> {
         let found = self
             .0
             .prepare_cached("SELECT key FROM tenant WHERE name = ?1")
@@ -182,9 +182,22 @@ impl Reading<'_> {
         let Some(tenant) = self.tenant(tenant)? else {
             return Ok(Vec::new());
         };
+        let thread = match filter.thread_id {
+            None => None,
+            Some(thread_id) => match self.thread_key(tenant, thread_id)? {
+                None => return Ok(Vec::new()),
+                found => found,
+            },
+        };
         let live_only =
             !filter.states.is_empty() && !filter.states.iter().any(|state| state.is_terminal());
-        let sql = if filter.include_subagents {
+        let sql = if thread.is_some() {
+            "SELECT run.id, event.encoding, event.body,
+                    (SELECT max(sequence) FROM event WHERE run = run.key)
+             FROM run INDEXED BY run_of_thread JOIN event ON event.position = run.newest
+             WHERE run.thread = ?4 AND run.tenant = ?1 AND run.id < ?2
+             ORDER BY run.id DESC LIMIT ?3"
+        } else if filter.include_subagents {
             "WITH any_run (id, newest, run) AS (
                  SELECT id, newest, key FROM run WHERE tenant = ?1 AND id < ?2
                  UNION ALL SELECT id, newest, run FROM child WHERE tenant = ?1 AND id < ?2
@@ -214,7 +227,16 @@ impl Reading<'_> {
             } else {
                 PAGE
             };
-            let rows = self.all(sql, params![tenant, end, number(page as u64)], |row| {
+            let values = rusqlite::params_from_iter(
+                [
+                    Value::from(tenant),
+                    end.clone().into(),
+                    number(page as u64).into(),
+                ]
+                .into_iter()
+                .chain(thread.map(Value::from)),
+            );
+            let rows = self.all(sql, values, |row| {
                 let id: [u8; 16] = row.get(0)?;
                 Ok((id, body(row, 1), row.get::<_, i64>(3)?))
             })?;
@@ -314,7 +336,7 @@ impl Stored {
     }
 
     /// The run in an event that says how it stands, seen when `head` is the newest event of its log.
-    fn run(&self, head: u64) -> Result<Arc<Run>, StoreError> {
+    pub(super) fn run(&self, head: u64) -> Result<Arc<Run>, StoreError> {
         let event: Event = self.read()?;
         match event.fact {
             Fact::RunUpdated(run) => Ok(run.seen_at(head)),

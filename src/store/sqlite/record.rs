@@ -16,8 +16,8 @@ use crate::{
         event::{Event, Fact},
         id::{CallId, RequestId, RunId},
         principal::Tenant,
-        run::RunSpec,
-        time::Timestamp,
+        run::{Run, RunSpec},
+        thread::Continuation,
     },
     run::port::{self, StoreError},
 };
@@ -115,28 +115,41 @@ pub(super) struct NewRun {
     pub(super) tenant: Tenant,
     pub(super) run_id: RunId,
     pub(super) spec: Vec<u8>,
-    pub(super) first: Row,
+    pub(super) run: Arc<Run>,
+    /// Its first state, unless it depends on what it goes on from.
+    pub(super) first: Option<Row>,
+    pub(super) continuation: Option<Continuation>,
+    pub(super) most_queued: usize,
     pub(super) request: Option<(RequestId, [u8; 32])>,
 }
 
 impl NewRun {
     pub(super) fn encode(new: port::NewRun) -> Result<Self, StoreError> {
         let run = new.run.seen_at(1);
-        let spec: &RunSpec = &new.spec;
-        let (tenant, run_id, time): (_, _, Timestamp) =
-            (run.tenant.clone(), run.id, run.create_time);
-        let first = Event {
-            sequence: 1,
-            run_id: None,
-            time,
-            fact: Fact::RunUpdated(run),
+        let continuation = new.spec.continuation.clone();
+        let first = match &continuation {
+            Some(_) => None,
+            None => Some(Self::first(&run)?),
         };
         Ok(Self {
-            tenant,
-            run_id,
-            spec: encode(spec)?,
-            first: Row::encode(&first)?,
+            tenant: run.tenant.clone(),
+            run_id: run.id,
+            spec: encode::<RunSpec>(&new.spec)?,
+            run,
+            first,
+            continuation,
+            most_queued: new.most_queued,
             request: new.request,
+        })
+    }
+
+    /// The first event of a run.
+    pub(super) fn first(run: &Arc<Run>) -> Result<Row, StoreError> {
+        Row::encode(&Event {
+            sequence: 1,
+            run_id: None,
+            time: run.create_time,
+            fact: Fact::RunUpdated(Arc::clone(run)),
         })
     }
 }

@@ -1,9 +1,9 @@
 //! What is dropped, and when: a little with every run that begins or ends, so that no single write pays
-//! for much.
+//! for much. Runs that go on from one another are dropped together, a line is never cut.
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::{
     ledger::Ledger,
@@ -32,23 +32,36 @@ pub(super) struct Finished {
     pub(super) bytes: usize,
 }
 
+impl Finished {
+    const fn add(&mut self, more: Self) {
+        self.count += more.count;
+        self.bytes += more.bytes;
+    }
+}
+
 impl Shelf {
     pub(super) const fn add(&mut self, more: Finished) {
-        self.finished.count += more.count;
-        self.finished.bytes += more.bytes;
+        self.finished.add(more);
     }
 
-    const fn take(&mut self, less: Finished) {
+    pub(super) const fn take(&mut self, less: Finished) {
         self.finished.count = self.finished.count.saturating_sub(less.count);
         self.finished.bytes = self.finished.bytes.saturating_sub(less.bytes);
     }
 }
 
-/// A finished run at the end of the shelf.
+/// Threads that go on from one another, at the end of the shelf: no run of theirs works.
 struct Oldest {
+    family: i64,
+    rested: Timestamp,
+    /// No other family rests.
+    last: bool,
+}
+
+/// A run that is dropped.
+struct Gone {
     key: i64,
     id: [u8; 16],
-    finished: Timestamp,
     bytes: usize,
     request: Option<String>,
 }
@@ -100,50 +113,85 @@ impl Ledger {
             let Some(oldest) = self.oldest(key)? else {
                 break;
             };
-            // Never the run that ended last, however large it is: somebody is about to read how it went.
-            let crowded = finished.count > 1
+            // Never what ended last, however large it is: somebody is about to read how it went.
+            let crowded = !oldest.last
                 && (finished.count > self.settings.max_finished_runs
                     || finished.bytes > self.settings.max_finished_bytes);
-            if !crowded && self.now.since(oldest.finished) < self.settings.retention {
+            if !crowded && self.now.since(oldest.rested) < self.settings.retention {
                 break;
             }
-            self.drop_run(key, &oldest)?;
-            self.shelf(tenant)?.take(Finished {
-                count: 1,
-                bytes: oldest.bytes,
-            });
+            let gone = self.drop_family(key, oldest.family)?;
+            self.shelf(tenant)?.take(gone);
             dropped = true;
         }
         if dropped {
-            // What was dropped may have had the newest position, which is never given out again.
-            self.execute(
-                "UPDATE meta SET value = ?1 WHERE key = 'position'",
-                [number(self.position)],
-            )?;
+            self.keep_position()?;
         }
         Ok(())
     }
 
     fn oldest(&self, tenant: i64) -> Result<Option<Oldest>, rusqlite::Error> {
-        self.connection
-            .prepare_cached(
-                "SELECT key, id, finished, bytes, request FROM run INDEXED BY run_by_end
-                 WHERE tenant = ?1 AND finished IS NOT NULL ORDER BY finished, key LIMIT 1",
-            )?
-            .query_row([tenant], |row| {
-                let (finished, bytes): (i64, i64) = (row.get(2)?, row.get(3)?);
-                Ok(Oldest {
-                    key: row.get(0)?,
-                    id: row.get(1)?,
-                    finished: Timestamp::from_millis(unsigned(finished)),
-                    bytes: usize::try_from(bytes).unwrap_or(0),
-                    request: row.get(4)?,
-                })
-            })
-            .optional()
+        let mut statement = self.connection.prepare_cached(
+            "SELECT key, rested FROM thread INDEXED BY thread_at_rest
+             WHERE tenant = ?1 AND busy = 0 ORDER BY rested, key LIMIT 2",
+        )?;
+        let mut rows = statement.query([tenant])?;
+        let Some(first) = rows.next()? else {
+            return Ok(None);
+        };
+        let (family, rested) = (first.get(0)?, first.get(1)?);
+        Ok(Some(Oldest {
+            family,
+            rested: Timestamp::from_millis(unsigned(rested)),
+            last: rows.next()?.is_none(),
+        }))
     }
 
-    fn drop_run(&self, tenant: i64, run: &Oldest) -> Result<(), rusqlite::Error> {
+    /// Drops all threads of a family with their runs.
+    fn drop_family(&self, tenant: i64, family: i64) -> Result<Finished, rusqlite::Error> {
+        let mut threads: Vec<i64> = self
+            .connection
+            .prepare_cached("SELECT key FROM thread WHERE family = ?1 AND origin IS NOT NULL")?
+            .query_map([family], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        threads.push(family);
+        let mut gone = Finished { count: 0, bytes: 0 };
+        for thread in threads {
+            gone.add(self.drop_thread(tenant, thread)?);
+        }
+        Ok(gone)
+    }
+
+    /// Drops a thread with its runs.
+    pub(super) fn drop_thread(
+        &self,
+        tenant: i64,
+        thread: i64,
+    ) -> Result<Finished, rusqlite::Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT key, id, bytes, request FROM run INDEXED BY run_of_thread WHERE thread = ?1",
+        )?;
+        let runs = statement.query_map([thread], |row| {
+            let bytes: i64 = row.get(2)?;
+            Ok(Gone {
+                key: row.get(0)?,
+                id: row.get(1)?,
+                bytes: usize::try_from(bytes).unwrap_or(0),
+                request: row.get(3)?,
+            })
+        })?;
+        let runs: Vec<Gone> = runs.collect::<Result<_, _>>()?;
+        let mut gone = Finished { count: 0, bytes: 0 };
+        for run in runs {
+            self.drop_run(tenant, &run)?;
+            gone.count += 1;
+            gone.bytes += run.bytes;
+        }
+        self.execute("DELETE FROM thread WHERE key = ?1", [thread])?;
+        Ok(gone)
+    }
+
+    fn drop_run(&self, tenant: i64, run: &Gone) -> Result<(), rusqlite::Error> {
         for table in [
             "DELETE FROM event WHERE run = ?1",
             "DELETE FROM spec WHERE run = ?1",
@@ -160,6 +208,15 @@ impl Ledger {
             )?;
         }
         tracing::debug!(run.id = %RunId::from_bytes(run.id), "a finished run was dropped");
+        Ok(())
+    }
+
+    /// What was dropped may have had the newest position, which is never given out again.
+    pub(super) fn keep_position(&self) -> Result<(), rusqlite::Error> {
+        self.execute(
+            "UPDATE meta SET value = ?1 WHERE key = 'position'",
+            [number(self.position)],
+        )?;
         Ok(())
     }
 

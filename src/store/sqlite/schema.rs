@@ -90,6 +90,44 @@ const MIGRATIONS: &[&str] = &[
     ) WITHOUT ROWID;
     CREATE INDEX child_of_run ON child (run);
 ",
+    "
+    -- Nothing was in it before this version.
+    DROP TABLE thread;
+
+    -- A line of runs. `family` is the first of all threads that go on from one another, be it itself: they
+    -- are kept and dropped together. `origin` is the thread that it has left in the middle. `head` is the
+    -- run that ended last, `moved` the position of that end, or of the beginning. Only a family's first
+    -- thread has `busy`, how many runs of the family have not ended, and `rested`, when the last one did.
+    CREATE TABLE thread (
+        key INTEGER PRIMARY KEY,
+        tenant INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        family INTEGER NOT NULL,
+        origin INTEGER,
+        head BLOB,
+        created INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        moved INTEGER NOT NULL,
+        busy INTEGER,
+        rested INTEGER
+    );
+    CREATE UNIQUE INDEX thread_by_id ON thread (tenant, id);
+    CREATE INDEX thread_by_move ON thread (tenant, moved);
+    CREATE INDEX thread_that_forks ON thread (family) WHERE origin IS NOT NULL;
+    CREATE INDEX thread_at_rest ON thread (tenant, rested) WHERE busy = 0;
+
+    ALTER TABLE run ADD COLUMN thread INTEGER NOT NULL DEFAULT 0;
+    -- Every run of an earlier version is a thread of its own.
+    INSERT INTO thread (tenant, id, family, head, created, updated, moved, busy, rested)
+        SELECT tenant, id, 0, CASE WHEN finished IS NULL THEN NULL ELSE id END,
+            coalesce(finished, 0), coalesce(finished, 0), newest, finished IS NULL, finished
+        FROM run ORDER BY key;
+    UPDATE thread SET family = key;
+    UPDATE run SET thread =
+        (SELECT key FROM thread WHERE thread.tenant = run.tenant AND thread.id = run.id);
+    CREATE INDEX run_of_thread ON run (thread, finished);
+    DROP INDEX run_by_end;
+",
 ];
 
 /// Says whether the tables are those of this version, and changes nothing.
@@ -160,4 +198,52 @@ pub(super) fn number(number: u64) -> i64 {
 /// A number that SQLite gave back.
 pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store as version 1 has left it: a run that works, and one that has ended.
+    fn version_1() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, time INTEGER NOT NULL);
+                 INSERT INTO schema_version VALUES (1, 0);",
+            )
+            .unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO tenant VALUES (1, 'acme');
+                 INSERT INTO run (key, tenant, id, newest, finished, bytes)
+                     VALUES (3, 1, x'01', 10, NULL, 0), (4, 1, x'02', 12, 700, 99);",
+            )
+            .unwrap();
+        connection
+    }
+
+    #[test]
+    fn every_run_of_version_1_becomes_a_thread_of_its_own() {
+        let mut connection = version_1();
+        for _ in 0..2 {
+            migrate(&mut connection, Timestamp::from_millis(1_000)).unwrap();
+        }
+        let mut statement = connection
+            .prepare(
+                "SELECT run.id = thread.id, family = thread.key, head IS NULL, busy, rested, moved
+                 FROM run JOIN thread ON thread.key = run.thread ORDER BY run.key",
+            )
+            .unwrap();
+        let rows = statement.query_map([], |row| {
+            let same: (bool, bool, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let numbers: (i64, Option<i64>, i64) = (row.get(3)?, row.get(4)?, row.get(5)?);
+            Ok((same, numbers))
+        });
+        let rows: Vec<_> = rows.unwrap().map(Result::unwrap).collect();
+        let works = ((true, true, true), (1, None, 10));
+        let ended = ((true, true, false), (0, Some(700), 12));
+        assert_eq!(rows, [works, ended]);
+    }
 }

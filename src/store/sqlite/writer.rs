@@ -14,11 +14,14 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     OpenError, Settings, ended,
     failure::{is_final, unavailable},
-    ledger::{Created, Ledger, Move},
+    ledger::{Created, Ledger},
     record::{Append, NewRun},
 };
 use crate::{
-    domain::id::RunId,
+    domain::{
+        id::{RunId, ThreadId},
+        principal::Tenant,
+    },
     run::port::{Claimed, Clock, StoreError},
 };
 
@@ -30,7 +33,8 @@ pub(super) enum Job {
     Create(Box<NewRun>, Answer<Created>),
     Append(Append, Answer<()>),
     Claim(Option<RunId>, usize, Answer<Vec<Claimed>>),
-    MoveHead(Move, Answer<()>),
+    /// A thread that is to be deleted.
+    DeleteThread(Tenant, ThreadId, Answer<()>),
     /// Something that a test does to the connection, outside of any transaction of its own.
     #[cfg(test)]
     Tamper(fn(&Connection), Answer<()>),
@@ -182,7 +186,9 @@ impl Job {
                 tamper(&ledger.connection);
                 pend(Ok(Ok(())), answer)
             }
-            Self::MoveHead(moved, answer) => pend(ledger.move_head(&moved), answer),
+            Self::DeleteThread(tenant, thread_id, answer) => {
+                pend(ledger.delete_thread(&tenant, thread_id), answer)
+            }
         }
     }
 
@@ -191,7 +197,7 @@ impl Job {
         match self {
             Self::Create(_, answer) => drop(answer.send(Err(error.clone()))),
             Self::Claim(_, _, answer) => drop(answer.send(Err(error.clone()))),
-            Self::Append(_, answer) | Self::MoveHead(_, answer) => {
+            Self::Append(_, answer) | Self::DeleteThread(_, _, answer) => {
                 drop(answer.send(Err(error.clone())));
             }
             #[cfg(test)]

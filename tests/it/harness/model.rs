@@ -26,7 +26,7 @@ use tokio::time::sleep;
 pub(crate) const FLOOD_BYTES: usize = 8 << 20;
 
 /// The provider `fake`:
-/// - `text` answers "hello"; `echo` with the newest text; `slow` in five pieces, a second apart;
+/// - `text` answers "hello"; `echo` with the newest text; `hear` with all that it is sent, by role; `slow` in five pieces, a second apart;
 /// - `tools-N` calls the first tool N times, then answers with the results; `twice` calls in two turns;
 /// - `hang` begins and never ends; `silent` never begins;
 /// - `big` answers with 8 MiB, `flood` with as many in small pieces;
@@ -141,6 +141,13 @@ fn steps(model: &ModelRef, request: &Request) -> Vec<Step> {
     match name {
         "text" => vec![started, piece("hel"), piece("lo"), say("hello")],
         "echo" => vec![started, say(&newest.joined_text())],
+        "hear" => {
+            let heard = request.messages.iter();
+            let heard: Vec<_> = heard
+                .map(|m| format!("{:?} {}", m.role, m.joined_text()))
+                .collect();
+            vec![started, say(&heard.join("; "))]
+        }
         "slow" => {
             let second = || Step::Wait(Duration::from_secs(1));
             let mut steps = vec![started];

@@ -29,6 +29,7 @@ use crate::{
         model::{FinishReason, ModelRef, Usage},
         principal::Tenant,
         run::{Run, RunSpec},
+        thread::{Thread, ThreadFilter},
         time::Timestamp,
         tool::{ToolBinding, ToolSpec, ToolTarget},
     },
@@ -391,8 +392,9 @@ impl FakeStore {
             events: vec![Arc::new(first)],
             claims: 0,
         };
+        let run = Arc::clone(&kept.run);
         self.runs.lock().insert(new.run.id, kept);
-        Ok(Creation::Created)
+        Ok(Creation::Created(run))
     }
 }
 
@@ -515,13 +517,21 @@ impl Store for FakeStore {
         async move { Ok(found) }.boxed()
     }
 
-    fn move_head(
+    fn thread(&self, _: &Tenant, _: ThreadId) -> StoreFuture<'_, Thread> {
+        async { Err(StoreError::ThreadNotFound) }.boxed()
+    }
+
+    fn threads(
         &self,
         _: &Tenant,
-        _: ThreadId,
-        _: Option<RunId>,
-        _: RunId,
-    ) -> StoreFuture<'_, ()> {
-        async { Ok(()) }.boxed()
+        _: &ThreadFilter,
+        _: Option<u64>,
+        _: usize,
+    ) -> StoreFuture<'_, Vec<Thread>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn delete_thread(&self, _: &Tenant, _: ThreadId) -> StoreFuture<'_, ()> {
+        async { Err(StoreError::ThreadNotFound) }.boxed()
     }
 }

@@ -159,7 +159,8 @@ impl Observer {
                 *over = true;
             }
             Effect::CallModel(request) => self.asked_with = request.messages.len(),
-            Effect::Offer
+            Effect::Recall
+            | Effect::Offer
             | Effect::Check(_)
             | Effect::StopModel
             | Effect::Answer(..)

@@ -37,6 +37,10 @@ pub(super) struct Rig {
     pub(super) refuse: Vec<usize>,
     /// The binding that is missing, if any.
     pub(super) missing: Option<usize>,
+    /// What was said before the run.
+    pub(super) before: Vec<Arc<Message>>,
+    /// The run as it was created.
+    first: Arc<Run>,
     turns: u32,
 }
 
@@ -84,6 +88,7 @@ pub(super) fn spec() -> RunSpec {
         },
         labels: BTreeMap::new(),
         policy: Policies::default(),
+        continuation: None,
     }
 }
 
@@ -122,6 +127,8 @@ pub(super) fn newborn(spec: &RunSpec, now: Timestamp) -> Run {
         trace: None,
         parent: None,
         waiting: Waiting::default(),
+        thread: None,
+        previous: None,
     }
 }
 
@@ -136,10 +143,31 @@ impl Rig {
     /// A run that has just been created.
     pub(super) fn new(spec: RunSpec) -> Self {
         let (spec, now) = (Arc::new(spec), Timestamp::from_millis(1_000_000));
-        let run = Arc::new(newborn(&spec, now));
+        let run = newborn(&spec, now);
+        Self::created(spec, run)
+    }
+
+    /// A run that waits for its turn behind another one.
+    pub(super) fn queued(spec: RunSpec, before: Vec<Arc<Message>>) -> Self {
+        let (spec, now) = (Arc::new(spec), Timestamp::from_millis(1_000_000));
+        let run = Run {
+            state: RunState::Queued,
+            start_time: None,
+            previous: Some(RunId::from_u128(6)),
+            ..newborn(&spec, now)
+        };
+        let mut rig = Self::created(spec, run);
+        rig.before = before;
+        rig
+    }
+
+    fn created(spec: Arc<RunSpec>, run: Run) -> Self {
+        let (now, first) = (run.create_time, Arc::new(run));
         let settings = Arc::new(rig_settings());
         Self {
-            machine: Machine::new(Arc::clone(&spec), run, settings),
+            machine: Machine::new(Arc::clone(&spec), Arc::clone(&first), settings),
+            before: Vec::new(),
+            first,
             spec,
             now,
             inputs: Vec::new(),
@@ -158,9 +186,21 @@ impl Rig {
 
     /// The same, with something that is done to the run before it goes on.
     pub(super) fn crash_and(&mut self, before: impl FnOnce(&mut History)) -> Input {
-        let run = Arc::new(newborn(&self.spec, Timestamp::from_millis(1_000_000)));
         let settings = Arc::new(rig_settings());
-        let mut history = History::new(Arc::clone(&self.spec), run, settings);
+        let states = self.facts.iter().rev().filter_map(|fact| match fact {
+            Fact::RunUpdated(run) => Some(Arc::clone(run)),
+            _ => None,
+        });
+        // As the store has it: its deadline counts from its beginning.
+        let newest = states
+            .clone()
+            .next()
+            .unwrap_or_else(|| Arc::clone(&self.first));
+        let mut history = History::new(Arc::clone(&self.spec), Arc::clone(&newest), settings);
+        if newest.has_begun() {
+            history.take_in(self.before.clone());
+        }
+        history.add(&Fact::RunUpdated(Arc::clone(&self.first)));
         for fact in &self.facts {
             history.add(fact);
         }
@@ -210,8 +250,9 @@ impl Rig {
         step
     }
 
-    fn reply(&self, effect: &Effect) -> Option<Input> {
+    pub(super) fn reply(&self, effect: &Effect) -> Option<Input> {
         match effect {
+            Effect::Recall => Some(Input::Recalled(self.before.clone())),
             Effect::Offer => Some(match self.missing {
                 Some(binding) => Input::Missing { binding },
                 None => Input::Offered(self.offers()),
@@ -493,6 +534,7 @@ fn call_words(update: &ToolCallUpdate) -> String {
 fn effect_words(effect: &Effect) -> String {
     let of = |delivery: &Delivery| format!("{}/{}", delivery.call_id, delivery.attempt);
     match effect {
+        Effect::Recall => "recall".to_owned(),
         Effect::Offer => "offer".to_owned(),
         Effect::Check(calls) => format!("check {}", calls.len()),
         Effect::CallModel(request) => {

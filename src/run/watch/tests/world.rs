@@ -19,6 +19,7 @@ use crate::{
         id::{CallId, RunId, ThreadId},
         principal::Tenant,
         run::{Run, RunSpec, RunState},
+        thread::{Thread, ThreadFilter},
     },
     run::{
         log::Log,
@@ -367,13 +368,21 @@ impl Store for Gated {
         self.inner.run_of_call(tenant, call_id)
     }
 
-    fn move_head(
+    fn thread(&self, tenant: &Tenant, thread_id: ThreadId) -> StoreFuture<'_, Thread> {
+        self.inner.thread(tenant, thread_id)
+    }
+
+    fn threads(
         &self,
         tenant: &Tenant,
-        thread_id: ThreadId,
-        expected: Option<RunId>,
-        head: RunId,
-    ) -> StoreFuture<'_, ()> {
-        self.inner.move_head(tenant, thread_id, expected, head)
+        filter: &ThreadFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<Thread>> {
+        self.inner.threads(tenant, filter, before, limit)
+    }
+
+    fn delete_thread(&self, tenant: &Tenant, thread_id: ThreadId) -> StoreFuture<'_, ()> {
+        self.inner.delete_thread(tenant, thread_id)
     }
 }
