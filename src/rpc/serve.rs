@@ -130,7 +130,7 @@ impl Connections {
         }
         let connections = self.clone();
         self.tracker.spawn(async move {
-            if let Err(error) = connections.shake_hands(stream, room).await {
+            if let Err(error) = Box::pin(connections.shake_hands(stream, room)).await {
                 tracing::debug!(%error, "connection ended");
             }
         });

@@ -148,7 +148,9 @@ mod tests {
         let last = messages.last().unwrap();
         let of_calls = last.parts.iter().map(|part| match &part.content {
             Content::ToolResult(result) => (result.call_id.as_str(), result.is_error),
-            other => panic!("{other:?}"),
+            Content::Text(_) | Content::Reasoning(_) | Content::Media(_) | Content::ToolCall(_) => {
+                panic!("not a result: {part:?}")
+            }
         });
         assert_eq!(of_calls.collect::<Vec<_>>(), [("c0", true), ("c1", true)]);
     }

@@ -248,9 +248,9 @@ async fn a_fork_begins_after_a_run_or_in_the_middle_of_one() {
     )
     .await
     .unwrap();
+    let run_id = stream.started().await.run.unwrap().id;
     let mut events = Vec::new();
     let call = stream.assignment(&mut events).await;
-    let run_id = stream_run(&events);
     let fork = |sequence: i64| v1::RunSpec {
         continuation: Some(Continuation::ForkPoint(v1::ForkPoint {
             run_id: run_id.clone(),
@@ -284,10 +284,6 @@ async fn a_fork_begins_after_a_run_or_in_the_middle_of_one() {
     assert_eq!(after.previous_run_id, first.id);
     let mut threads = server.threads().await;
     assert_eq!(told(&mut threads, &middle.thread_id, 50).await.len(), 5);
-}
-
-fn stream_run(events: &[v1::RunEvent]) -> String {
-    last_run(events).unwrap().id
 }
 
 #[tokio::test(start_paused = true)]

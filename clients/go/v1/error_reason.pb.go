@@ -82,8 +82,8 @@ const (
 	//
 	//	"metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "400", "parameter": "temperature"}}
 	ErrorReason_ERROR_REASON_PROVIDER_INVALID_REQUEST ErrorReason = 14
-	// The conversation does not fit the model's context window.
-	// Metadata: provider, model, status, attempts.
+	// The conversation does not fit the model's context window, or a thread is longer than the server takes in.
+	// Metadata: provider, model, status, attempts, limit.
 	// Example: {"reason": "CONTEXT_LENGTH_EXCEEDED", "domain": "runwire.dev",
 	//
 	//	"metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "400"}}
@@ -281,6 +281,32 @@ const (
 	//
 	//	"metadata": {"input_id": "in_019b0c6e5f0c7c3a8f4e2d1b0a998877"}}
 	ErrorReason_ERROR_REASON_INPUT_ALREADY_ANSWERED ErrorReason = 59
+	// No such thread, or none that the caller may know of.
+	ErrorReason_ERROR_REASON_THREAD_NOT_FOUND ErrorReason = 60
+	// A run of the thread, or the run to go on from, has not ended.
+	// Metadata: active_run_id.
+	// Example: {"reason": "THREAD_BUSY", "domain": "runwire.dev",
+	//
+	//	"metadata": {"active_run_id": "run_0190b3e2f0c57a3e9d1c2b4a5f6e7d8c"}}
+	ErrorReason_ERROR_REASON_THREAD_BUSY ErrorReason = 61
+	// The thread's head is not the run that the caller expects there.
+	// Metadata: head_run_id.
+	// Example: {"reason": "THREAD_HEAD_MISMATCH", "domain": "runwire.dev",
+	//
+	//	"metadata": {"head_run_id": "run_0190b3e2f0c57a3e9d1c2b4a5f6e7d8c"}}
+	ErrorReason_ERROR_REASON_THREAD_HEAD_MISMATCH ErrorReason = 62
+	// The thread cannot be deleted: a run of it has not ended, or another thread goes on from one of its runs.
+	// Metadata: active_run_id, thread_id.
+	// Example: {"reason": "THREAD_IN_USE", "domain": "runwire.dev",
+	//
+	//	"metadata": {"active_run_id": "run_0190b3e2f0c57a3e9d1c2b4a5f6e7d8c"}}
+	ErrorReason_ERROR_REASON_THREAD_IN_USE ErrorReason = 63
+	// More messages wait for the run's next turn than may.
+	// Metadata: max_added_messages.
+	// Example: {"reason": "TOO_MANY_MESSAGES", "domain": "runwire.dev",
+	//
+	//	"metadata": {"max_added_messages": "64"}}
+	ErrorReason_ERROR_REASON_TOO_MANY_MESSAGES ErrorReason = 64
 )
 
 // Enum value maps for ErrorReason.
@@ -346,6 +372,11 @@ var (
 		57: "ERROR_REASON_INPUT_DECLINED",
 		58: "ERROR_REASON_INPUT_NOT_FOUND",
 		59: "ERROR_REASON_INPUT_ALREADY_ANSWERED",
+		60: "ERROR_REASON_THREAD_NOT_FOUND",
+		61: "ERROR_REASON_THREAD_BUSY",
+		62: "ERROR_REASON_THREAD_HEAD_MISMATCH",
+		63: "ERROR_REASON_THREAD_IN_USE",
+		64: "ERROR_REASON_TOO_MANY_MESSAGES",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                   0,
@@ -408,6 +439,11 @@ var (
 		"ERROR_REASON_INPUT_DECLINED":                57,
 		"ERROR_REASON_INPUT_NOT_FOUND":               58,
 		"ERROR_REASON_INPUT_ALREADY_ANSWERED":        59,
+		"ERROR_REASON_THREAD_NOT_FOUND":              60,
+		"ERROR_REASON_THREAD_BUSY":                   61,
+		"ERROR_REASON_THREAD_HEAD_MISMATCH":          62,
+		"ERROR_REASON_THREAD_IN_USE":                 63,
+		"ERROR_REASON_TOO_MANY_MESSAGES":             64,
 	}
 )
 
@@ -443,7 +479,7 @@ var File_runwire_v1_error_reason_proto protoreflect.FileDescriptor
 const file_runwire_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1drunwire/v1/error_reason.proto\x12\n" +
-	"runwire.v1*\xdd\x10\n" +
+	"runwire.v1*\x89\x12\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12#\n" +
@@ -505,7 +541,12 @@ const file_runwire_v1_error_reason_proto_rawDesc = "" +
 	"\x1aERROR_REASON_POLICY_DENIED\x108\x12\x1f\n" +
 	"\x1bERROR_REASON_INPUT_DECLINED\x109\x12 \n" +
 	"\x1cERROR_REASON_INPUT_NOT_FOUND\x10:\x12'\n" +
-	"#ERROR_REASON_INPUT_ALREADY_ANSWERED\x10;B7\n" +
+	"#ERROR_REASON_INPUT_ALREADY_ANSWERED\x10;\x12!\n" +
+	"\x1dERROR_REASON_THREAD_NOT_FOUND\x10<\x12\x1c\n" +
+	"\x18ERROR_REASON_THREAD_BUSY\x10=\x12%\n" +
+	"!ERROR_REASON_THREAD_HEAD_MISMATCH\x10>\x12\x1e\n" +
+	"\x1aERROR_REASON_THREAD_IN_USE\x10?\x12\"\n" +
+	"\x1eERROR_REASON_TOO_MANY_MESSAGES\x10@B7\n" +
 	"\x0edev.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3"
 
 var (

@@ -135,13 +135,70 @@ func (PolicyAction) EnumDescriptor() ([]byte, []int) {
 	return file_runwire_v1_run_proto_rawDescGZIP(), []int{1}
 }
 
+// BusyPolicy says what to do when the thread already has a run that has not ended.
+type RunSpec_BusyPolicy int32
+
+const (
+	// As REJECT.
+	RunSpec_BUSY_POLICY_UNSPECIFIED RunSpec_BusyPolicy = 0
+	// Fail with ABORTED / THREAD_BUSY.
+	RunSpec_BUSY_POLICY_REJECT RunSpec_BusyPolicy = 1
+	// Wait in QUEUED until those before it have ended, first come, first served. Its time begins when it does.
+	RunSpec_BUSY_POLICY_ENQUEUE RunSpec_BusyPolicy = 2
+	// Cancel the active run and those that wait, then start.
+	RunSpec_BUSY_POLICY_CANCEL_ACTIVE RunSpec_BusyPolicy = 3
+)
+
+// Enum value maps for RunSpec_BusyPolicy.
+var (
+	RunSpec_BusyPolicy_name = map[int32]string{
+		0: "BUSY_POLICY_UNSPECIFIED",
+		1: "BUSY_POLICY_REJECT",
+		2: "BUSY_POLICY_ENQUEUE",
+		3: "BUSY_POLICY_CANCEL_ACTIVE",
+	}
+	RunSpec_BusyPolicy_value = map[string]int32{
+		"BUSY_POLICY_UNSPECIFIED":   0,
+		"BUSY_POLICY_REJECT":        1,
+		"BUSY_POLICY_ENQUEUE":       2,
+		"BUSY_POLICY_CANCEL_ACTIVE": 3,
+	}
+)
+
+func (x RunSpec_BusyPolicy) Enum() *RunSpec_BusyPolicy {
+	p := new(RunSpec_BusyPolicy)
+	*p = x
+	return p
+}
+
+func (x RunSpec_BusyPolicy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RunSpec_BusyPolicy) Descriptor() protoreflect.EnumDescriptor {
+	return file_runwire_v1_run_proto_enumTypes[2].Descriptor()
+}
+
+func (RunSpec_BusyPolicy) Type() protoreflect.EnumType {
+	return &file_runwire_v1_run_proto_enumTypes[2]
+}
+
+func (x RunSpec_BusyPolicy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RunSpec_BusyPolicy.Descriptor instead.
+func (RunSpec_BusyPolicy) EnumDescriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{7, 0}
+}
+
 // State of a run.
 type Run_State int32
 
 const (
 	// Unset.
 	Run_STATE_UNSPECIFIED Run_State = 0
-	// Created; its first turn has not begun.
+	// Waits for the runs before it in its thread.
 	Run_STATE_QUEUED Run_State = 1
 	// Works.
 	Run_STATE_RUNNING Run_State = 2
@@ -192,11 +249,11 @@ func (x Run_State) String() string {
 }
 
 func (Run_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_runwire_v1_run_proto_enumTypes[2].Descriptor()
+	return file_runwire_v1_run_proto_enumTypes[3].Descriptor()
 }
 
 func (Run_State) Type() protoreflect.EnumType {
-	return &file_runwire_v1_run_proto_enumTypes[2]
+	return &file_runwire_v1_run_proto_enumTypes[3]
 }
 
 func (x Run_State) Number() protoreflect.EnumNumber {
@@ -205,7 +262,7 @@ func (x Run_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Run_State.Descriptor instead.
 func (Run_State) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // What the answer does.
@@ -246,11 +303,11 @@ func (x InputAnswer_Action) String() string {
 }
 
 func (InputAnswer_Action) Descriptor() protoreflect.EnumDescriptor {
-	return file_runwire_v1_run_proto_enumTypes[3].Descriptor()
+	return file_runwire_v1_run_proto_enumTypes[4].Descriptor()
 }
 
 func (InputAnswer_Action) Type() protoreflect.EnumType {
-	return &file_runwire_v1_run_proto_enumTypes[3]
+	return &file_runwire_v1_run_proto_enumTypes[4]
 }
 
 func (x InputAnswer_Action) Number() protoreflect.EnumNumber {
@@ -259,7 +316,7 @@ func (x InputAnswer_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InputAnswer_Action.Descriptor instead.
 func (InputAnswer_Action) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // State of a call.
@@ -315,11 +372,11 @@ func (x ToolCallUpdate_State) String() string {
 }
 
 func (ToolCallUpdate_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_runwire_v1_run_proto_enumTypes[4].Descriptor()
+	return file_runwire_v1_run_proto_enumTypes[5].Descriptor()
 }
 
 func (ToolCallUpdate_State) Type() protoreflect.EnumType {
-	return &file_runwire_v1_run_proto_enumTypes[4]
+	return &file_runwire_v1_run_proto_enumTypes[5]
 }
 
 func (x ToolCallUpdate_State) Number() protoreflect.EnumNumber {
@@ -328,7 +385,7 @@ func (x ToolCallUpdate_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ToolCallUpdate_State.Descriptor instead.
 func (ToolCallUpdate_State) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{18, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // Agent is a value, not a resource: model, instructions and tools of one loop.
@@ -938,6 +995,20 @@ type RunSpec struct {
 	Agent *Agent `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
 	// Required. The new messages.
 	Input []*Message `protobuf:"bytes,2,rep,name=input,proto3" json:"input,omitempty"`
+	// What to continue. Unset starts a new thread. A thread is to a run as a branch is to a commit. What was said
+	// before comes behind the agent's instructions and before the input; system messages of earlier runs stay behind.
+	//
+	// Types that are valid to be assigned to Continuation:
+	//
+	//	*RunSpec_ThreadId
+	//	*RunSpec_PreviousRunId
+	//	*RunSpec_ForkPoint
+	Continuation isRunSpec_Continuation `protobuf_oneof:"continuation"`
+	// Optional, with thread_id. The head that the caller has seen; another head fails with
+	// ABORTED / THREAD_HEAD_MISMATCH. This is the etag of a thread.
+	ExpectedHeadRunId string `protobuf:"bytes,5,opt,name=expected_head_run_id,json=expectedHeadRunId,proto3" json:"expected_head_run_id,omitempty"`
+	// Optional, with thread_id.
+	BusyPolicy RunSpec_BusyPolicy `protobuf:"varint,6,opt,name=busy_policy,json=busyPolicy,proto3,enum=runwire.v1.RunSpec_BusyPolicy" json:"busy_policy,omitempty"`
 	// Optional. Limits.
 	Limits *RunLimits `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`
 	// Optional. For listing, watching and routing. At most 16, keys [a-z0-9_.-]{1,63}.
@@ -992,6 +1063,54 @@ func (x *RunSpec) GetInput() []*Message {
 	return nil
 }
 
+func (x *RunSpec) GetContinuation() isRunSpec_Continuation {
+	if x != nil {
+		return x.Continuation
+	}
+	return nil
+}
+
+func (x *RunSpec) GetThreadId() string {
+	if x != nil {
+		if x, ok := x.Continuation.(*RunSpec_ThreadId); ok {
+			return x.ThreadId
+		}
+	}
+	return ""
+}
+
+func (x *RunSpec) GetPreviousRunId() string {
+	if x != nil {
+		if x, ok := x.Continuation.(*RunSpec_PreviousRunId); ok {
+			return x.PreviousRunId
+		}
+	}
+	return ""
+}
+
+func (x *RunSpec) GetForkPoint() *ForkPoint {
+	if x != nil {
+		if x, ok := x.Continuation.(*RunSpec_ForkPoint); ok {
+			return x.ForkPoint
+		}
+	}
+	return nil
+}
+
+func (x *RunSpec) GetExpectedHeadRunId() string {
+	if x != nil {
+		return x.ExpectedHeadRunId
+	}
+	return ""
+}
+
+func (x *RunSpec) GetBusyPolicy() RunSpec_BusyPolicy {
+	if x != nil {
+		return x.BusyPolicy
+	}
+	return RunSpec_BUSY_POLICY_UNSPECIFIED
+}
+
 func (x *RunSpec) GetLimits() *RunLimits {
 	if x != nil {
 		return x.Limits
@@ -1013,11 +1132,95 @@ func (x *RunSpec) GetPolicy() *ToolPolicy {
 	return nil
 }
 
+type isRunSpec_Continuation interface {
+	isRunSpec_Continuation()
+}
+
+type RunSpec_ThreadId struct {
+	// Append to this thread and move its head.
+	ThreadId string `protobuf:"bytes,3,opt,name=thread_id,json=threadId,proto3,oneof"`
+}
+
+type RunSpec_PreviousRunId struct {
+	// Fork: a new thread that begins after this run, which must have ended (ABORTED / THREAD_BUSY).
+	PreviousRunId string `protobuf:"bytes,4,opt,name=previous_run_id,json=previousRunId,proto3,oneof"`
+}
+
+type RunSpec_ForkPoint struct {
+	// Fork: a new thread that begins in the middle of a run, which may still work.
+	ForkPoint *ForkPoint `protobuf:"bytes,9,opt,name=fork_point,json=forkPoint,proto3,oneof"`
+}
+
+func (*RunSpec_ThreadId) isRunSpec_Continuation() {}
+
+func (*RunSpec_PreviousRunId) isRunSpec_Continuation() {}
+
+func (*RunSpec_ForkPoint) isRunSpec_Continuation() {}
+
+// ForkPoint is a place in a run's log.
+type ForkPoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The run.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Required, at least 1. Rounded down to the last point at which every tool call had its result.
+	Sequence      int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForkPoint) Reset() {
+	*x = ForkPoint{}
+	mi := &file_runwire_v1_run_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForkPoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForkPoint) ProtoMessage() {}
+
+func (x *ForkPoint) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForkPoint.ProtoReflect.Descriptor instead.
+func (*ForkPoint) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ForkPoint) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ForkPoint) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 // Run is one execution of an agent. It outlives every stream.
 type Run struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The thread.
+	ThreadId string `protobuf:"bytes,2,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
+	// The run that it goes on from: the one before it in the thread, or the one that its thread forks from.
+	PreviousRunId string `protobuf:"bytes,3,opt,name=previous_run_id,json=previousRunId,proto3" json:"previous_run_id,omitempty"`
 	// The top of the tree of subagents; itself for a top run. The tree shares one event log.
 	RootRunId string `protobuf:"bytes,4,opt,name=root_run_id,json=rootRunId,proto3" json:"root_run_id,omitempty"`
 	// The caller, for a subagent.
@@ -1046,7 +1249,7 @@ type Run struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When it ended.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// When its first turn began.
+	// When it began: unset while it is QUEUED.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// The model that answers now; changes with a fallback.
 	Model string `protobuf:"bytes,19,opt,name=model,proto3" json:"model,omitempty"`
@@ -1065,7 +1268,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_runwire_v1_run_proto_msgTypes[8]
+	mi := &file_runwire_v1_run_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1280,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[8]
+	mi := &file_runwire_v1_run_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,12 +1293,26 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Run) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+func (x *Run) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
+}
+
+func (x *Run) GetPreviousRunId() string {
+	if x != nil {
+		return x.PreviousRunId
 	}
 	return ""
 }
@@ -1266,7 +1483,7 @@ type RequiredInput struct {
 
 func (x *RequiredInput) Reset() {
 	*x = RequiredInput{}
-	mi := &file_runwire_v1_run_proto_msgTypes[9]
+	mi := &file_runwire_v1_run_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1495,7 @@ func (x *RequiredInput) String() string {
 func (*RequiredInput) ProtoMessage() {}
 
 func (x *RequiredInput) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[9]
+	mi := &file_runwire_v1_run_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1508,7 @@ func (x *RequiredInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequiredInput.ProtoReflect.Descriptor instead.
 func (*RequiredInput) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{9}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RequiredInput) GetId() string {
@@ -1388,7 +1605,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1617,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1630,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Question) GetMessage() string {
@@ -1459,7 +1676,7 @@ type InputAnswer struct {
 
 func (x *InputAnswer) Reset() {
 	*x = InputAnswer{}
-	mi := &file_runwire_v1_run_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1688,7 @@ func (x *InputAnswer) String() string {
 func (*InputAnswer) ProtoMessage() {}
 
 func (x *InputAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1701,7 @@ func (x *InputAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputAnswer.ProtoReflect.Descriptor instead.
 func (*InputAnswer) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InputAnswer) GetInputId() string {
@@ -1553,7 +1770,7 @@ type RunEvent struct {
 
 func (x *RunEvent) Reset() {
 	*x = RunEvent{}
-	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1782,7 @@ func (x *RunEvent) String() string {
 func (*RunEvent) ProtoMessage() {}
 
 func (x *RunEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1795,7 @@ func (x *RunEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEvent.ProtoReflect.Descriptor instead.
 func (*RunEvent) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RunEvent) GetSequence() int64 {
@@ -1776,7 +1993,7 @@ type PolicyDecision struct {
 
 func (x *PolicyDecision) Reset() {
 	*x = PolicyDecision{}
-	mi := &file_runwire_v1_run_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +2005,7 @@ func (x *PolicyDecision) String() string {
 func (*PolicyDecision) ProtoMessage() {}
 
 func (x *PolicyDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +2018,7 @@ func (x *PolicyDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyDecision.ProtoReflect.Descriptor instead.
 func (*PolicyDecision) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PolicyDecision) GetCallId() string {
@@ -1847,7 +2064,7 @@ type RunSnapshot struct {
 
 func (x *RunSnapshot) Reset() {
 	*x = RunSnapshot{}
-	mi := &file_runwire_v1_run_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1859,7 +2076,7 @@ func (x *RunSnapshot) String() string {
 func (*RunSnapshot) ProtoMessage() {}
 
 func (x *RunSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +2089,7 @@ func (x *RunSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSnapshot.ProtoReflect.Descriptor instead.
 func (*RunSnapshot) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{14}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RunSnapshot) GetRuns() []*Run {
@@ -1919,7 +2136,7 @@ type RunMessage struct {
 
 func (x *RunMessage) Reset() {
 	*x = RunMessage{}
-	mi := &file_runwire_v1_run_proto_msgTypes[15]
+	mi := &file_runwire_v1_run_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2148,7 @@ func (x *RunMessage) String() string {
 func (*RunMessage) ProtoMessage() {}
 
 func (x *RunMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[15]
+	mi := &file_runwire_v1_run_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2161,7 @@ func (x *RunMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunMessage.ProtoReflect.Descriptor instead.
 func (*RunMessage) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{15}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RunMessage) GetRunId() string {
@@ -2009,7 +2226,7 @@ type RunMessageDelta struct {
 
 func (x *RunMessageDelta) Reset() {
 	*x = RunMessageDelta{}
-	mi := &file_runwire_v1_run_proto_msgTypes[16]
+	mi := &file_runwire_v1_run_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2238,7 @@ func (x *RunMessageDelta) String() string {
 func (*RunMessageDelta) ProtoMessage() {}
 
 func (x *RunMessageDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[16]
+	mi := &file_runwire_v1_run_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2251,7 @@ func (x *RunMessageDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunMessageDelta.ProtoReflect.Descriptor instead.
 func (*RunMessageDelta) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{16}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RunMessageDelta) GetMessageId() string {
@@ -2064,7 +2281,7 @@ type MessageDiscarded struct {
 
 func (x *MessageDiscarded) Reset() {
 	*x = MessageDiscarded{}
-	mi := &file_runwire_v1_run_proto_msgTypes[17]
+	mi := &file_runwire_v1_run_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2293,7 @@ func (x *MessageDiscarded) String() string {
 func (*MessageDiscarded) ProtoMessage() {}
 
 func (x *MessageDiscarded) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[17]
+	mi := &file_runwire_v1_run_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2306,7 @@ func (x *MessageDiscarded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageDiscarded.ProtoReflect.Descriptor instead.
 func (*MessageDiscarded) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{17}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MessageDiscarded) GetMessageId() string {
@@ -2129,7 +2346,7 @@ type ToolCallUpdate struct {
 
 func (x *ToolCallUpdate) Reset() {
 	*x = ToolCallUpdate{}
-	mi := &file_runwire_v1_run_proto_msgTypes[18]
+	mi := &file_runwire_v1_run_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2358,7 @@ func (x *ToolCallUpdate) String() string {
 func (*ToolCallUpdate) ProtoMessage() {}
 
 func (x *ToolCallUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[18]
+	mi := &file_runwire_v1_run_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2371,7 @@ func (x *ToolCallUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallUpdate.ProtoReflect.Descriptor instead.
 func (*ToolCallUpdate) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{18}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ToolCallUpdate) GetCall() *ToolCall {
@@ -2223,7 +2440,7 @@ type ToolProgress struct {
 
 func (x *ToolProgress) Reset() {
 	*x = ToolProgress{}
-	mi := &file_runwire_v1_run_proto_msgTypes[19]
+	mi := &file_runwire_v1_run_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2452,7 @@ func (x *ToolProgress) String() string {
 func (*ToolProgress) ProtoMessage() {}
 
 func (x *ToolProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[19]
+	mi := &file_runwire_v1_run_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2465,7 @@ func (x *ToolProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolProgress.ProtoReflect.Descriptor instead.
 func (*ToolProgress) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{19}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ToolProgress) GetProgress() float64 {
@@ -2288,7 +2505,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_runwire_v1_run_proto_msgTypes[20]
+	mi := &file_runwire_v1_run_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2300,7 +2517,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[20]
+	mi := &file_runwire_v1_run_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2313,7 +2530,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{20}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{21}
 }
 
 // GoAway says that the stream will end soon: open another one, finish here.
@@ -2327,7 +2544,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_runwire_v1_run_proto_msgTypes[21]
+	mi := &file_runwire_v1_run_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2339,7 +2556,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[21]
+	mi := &file_runwire_v1_run_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,7 +2569,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{21}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GoAway) GetTimeLeft() *durationpb.Duration {
@@ -2426,19 +2643,39 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\v_max_tokensB\x1a\n" +
 	"\x18_max_parallel_tool_callsB\f\n" +
 	"\n" +
-	"_max_depth\"\xb0\x02\n" +
+	"_max_depth\"\xae\x05\n" +
 	"\aRunSpec\x12'\n" +
 	"\x05agent\x18\x01 \x01(\v2\x11.runwire.v1.AgentR\x05agent\x12)\n" +
-	"\x05input\x18\x02 \x03(\v2\x13.runwire.v1.MessageR\x05input\x12-\n" +
+	"\x05input\x18\x02 \x03(\v2\x13.runwire.v1.MessageR\x05input\x12\x1d\n" +
+	"\tthread_id\x18\x03 \x01(\tH\x00R\bthreadId\x12(\n" +
+	"\x0fprevious_run_id\x18\x04 \x01(\tH\x00R\rpreviousRunId\x126\n" +
+	"\n" +
+	"fork_point\x18\t \x01(\v2\x15.runwire.v1.ForkPointH\x00R\tforkPoint\x12/\n" +
+	"\x14expected_head_run_id\x18\x05 \x01(\tR\x11expectedHeadRunId\x12?\n" +
+	"\vbusy_policy\x18\x06 \x01(\x0e2\x1e.runwire.v1.RunSpec.BusyPolicyR\n" +
+	"busyPolicy\x12-\n" +
 	"\x06limits\x18\a \x01(\v2\x15.runwire.v1.RunLimitsR\x06limits\x127\n" +
 	"\x06labels\x18\b \x03(\v2\x1f.runwire.v1.RunSpec.LabelsEntryR\x06labels\x12.\n" +
 	"\x06policy\x18\n" +
 	" \x01(\v2\x16.runwire.v1.ToolPolicyR\x06policy\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\t\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"y\n" +
+	"\n" +
+	"BusyPolicy\x12\x1b\n" +
+	"\x17BUSY_POLICY_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12BUSY_POLICY_REJECT\x10\x01\x12\x17\n" +
+	"\x13BUSY_POLICY_ENQUEUE\x10\x02\x12\x1d\n" +
+	"\x19BUSY_POLICY_CANCEL_ACTIVE\x10\x03B\x0e\n" +
+	"\fcontinuation\">\n" +
+	"\tForkPoint\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x03R\bsequence\"\x99\n" +
+	"\n" +
 	"\x03Run\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
+	"\tthread_id\x18\x02 \x01(\tR\bthreadId\x12&\n" +
+	"\x0fprevious_run_id\x18\x03 \x01(\tR\rpreviousRunId\x12\x1e\n" +
 	"\vroot_run_id\x18\x04 \x01(\tR\trootRunId\x12\"\n" +
 	"\rparent_run_id\x18\x05 \x01(\tR\vparentRunId\x12$\n" +
 	"\x0eparent_call_id\x18\x06 \x01(\tR\fparentCallId\x12\x1d\n" +
@@ -2596,122 +2833,126 @@ func file_runwire_v1_run_proto_rawDescGZIP() []byte {
 	return file_runwire_v1_run_proto_rawDescData
 }
 
-var file_runwire_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_runwire_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_runwire_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_runwire_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_runwire_v1_run_proto_goTypes = []any{
 	(HostAffinity)(0),             // 0: runwire.v1.HostAffinity
 	(PolicyAction)(0),             // 1: runwire.v1.PolicyAction
-	(Run_State)(0),                // 2: runwire.v1.Run.State
-	(InputAnswer_Action)(0),       // 3: runwire.v1.InputAnswer.Action
-	(ToolCallUpdate_State)(0),     // 4: runwire.v1.ToolCallUpdate.State
-	(*Agent)(nil),                 // 5: runwire.v1.Agent
-	(*ToolBinding)(nil),           // 6: runwire.v1.ToolBinding
-	(*HostedTool)(nil),            // 7: runwire.v1.HostedTool
-	(*Subagent)(nil),              // 8: runwire.v1.Subagent
-	(*ToolPolicy)(nil),            // 9: runwire.v1.ToolPolicy
-	(*PolicyRule)(nil),            // 10: runwire.v1.PolicyRule
-	(*RunLimits)(nil),             // 11: runwire.v1.RunLimits
-	(*RunSpec)(nil),               // 12: runwire.v1.RunSpec
-	(*Run)(nil),                   // 13: runwire.v1.Run
-	(*RequiredInput)(nil),         // 14: runwire.v1.RequiredInput
-	(*Question)(nil),              // 15: runwire.v1.Question
-	(*InputAnswer)(nil),           // 16: runwire.v1.InputAnswer
-	(*RunEvent)(nil),              // 17: runwire.v1.RunEvent
-	(*PolicyDecision)(nil),        // 18: runwire.v1.PolicyDecision
-	(*RunSnapshot)(nil),           // 19: runwire.v1.RunSnapshot
-	(*RunMessage)(nil),            // 20: runwire.v1.RunMessage
-	(*RunMessageDelta)(nil),       // 21: runwire.v1.RunMessageDelta
-	(*MessageDiscarded)(nil),      // 22: runwire.v1.MessageDiscarded
-	(*ToolCallUpdate)(nil),        // 23: runwire.v1.ToolCallUpdate
-	(*ToolProgress)(nil),          // 24: runwire.v1.ToolProgress
-	(*Heartbeat)(nil),             // 25: runwire.v1.Heartbeat
-	(*GoAway)(nil),                // 26: runwire.v1.GoAway
-	nil,                           // 27: runwire.v1.HostedTool.HostLabelsEntry
-	nil,                           // 28: runwire.v1.RunSpec.LabelsEntry
-	nil,                           // 29: runwire.v1.Run.LabelsEntry
-	nil,                           // 30: runwire.v1.Run.UsageByModelEntry
-	(*GenerationOptions)(nil),     // 31: runwire.v1.GenerationOptions
-	(*Tool)(nil),                  // 32: runwire.v1.Tool
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
-	(*Message)(nil),               // 34: runwire.v1.Message
-	(*Error)(nil),                 // 35: runwire.v1.Error
-	(*Usage)(nil),                 // 36: runwire.v1.Usage
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
-	(FinishReason)(0),             // 38: runwire.v1.FinishReason
-	(*ToolCall)(nil),              // 39: runwire.v1.ToolCall
-	(*MessageDelta)(nil),          // 40: runwire.v1.MessageDelta
-	(*ToolResult)(nil),            // 41: runwire.v1.ToolResult
-	(*Part)(nil),                  // 42: runwire.v1.Part
+	(RunSpec_BusyPolicy)(0),       // 2: runwire.v1.RunSpec.BusyPolicy
+	(Run_State)(0),                // 3: runwire.v1.Run.State
+	(InputAnswer_Action)(0),       // 4: runwire.v1.InputAnswer.Action
+	(ToolCallUpdate_State)(0),     // 5: runwire.v1.ToolCallUpdate.State
+	(*Agent)(nil),                 // 6: runwire.v1.Agent
+	(*ToolBinding)(nil),           // 7: runwire.v1.ToolBinding
+	(*HostedTool)(nil),            // 8: runwire.v1.HostedTool
+	(*Subagent)(nil),              // 9: runwire.v1.Subagent
+	(*ToolPolicy)(nil),            // 10: runwire.v1.ToolPolicy
+	(*PolicyRule)(nil),            // 11: runwire.v1.PolicyRule
+	(*RunLimits)(nil),             // 12: runwire.v1.RunLimits
+	(*RunSpec)(nil),               // 13: runwire.v1.RunSpec
+	(*ForkPoint)(nil),             // 14: runwire.v1.ForkPoint
+	(*Run)(nil),                   // 15: runwire.v1.Run
+	(*RequiredInput)(nil),         // 16: runwire.v1.RequiredInput
+	(*Question)(nil),              // 17: runwire.v1.Question
+	(*InputAnswer)(nil),           // 18: runwire.v1.InputAnswer
+	(*RunEvent)(nil),              // 19: runwire.v1.RunEvent
+	(*PolicyDecision)(nil),        // 20: runwire.v1.PolicyDecision
+	(*RunSnapshot)(nil),           // 21: runwire.v1.RunSnapshot
+	(*RunMessage)(nil),            // 22: runwire.v1.RunMessage
+	(*RunMessageDelta)(nil),       // 23: runwire.v1.RunMessageDelta
+	(*MessageDiscarded)(nil),      // 24: runwire.v1.MessageDiscarded
+	(*ToolCallUpdate)(nil),        // 25: runwire.v1.ToolCallUpdate
+	(*ToolProgress)(nil),          // 26: runwire.v1.ToolProgress
+	(*Heartbeat)(nil),             // 27: runwire.v1.Heartbeat
+	(*GoAway)(nil),                // 28: runwire.v1.GoAway
+	nil,                           // 29: runwire.v1.HostedTool.HostLabelsEntry
+	nil,                           // 30: runwire.v1.RunSpec.LabelsEntry
+	nil,                           // 31: runwire.v1.Run.LabelsEntry
+	nil,                           // 32: runwire.v1.Run.UsageByModelEntry
+	(*GenerationOptions)(nil),     // 33: runwire.v1.GenerationOptions
+	(*Tool)(nil),                  // 34: runwire.v1.Tool
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*Message)(nil),               // 36: runwire.v1.Message
+	(*Error)(nil),                 // 37: runwire.v1.Error
+	(*Usage)(nil),                 // 38: runwire.v1.Usage
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(FinishReason)(0),             // 40: runwire.v1.FinishReason
+	(*ToolCall)(nil),              // 41: runwire.v1.ToolCall
+	(*MessageDelta)(nil),          // 42: runwire.v1.MessageDelta
+	(*ToolResult)(nil),            // 43: runwire.v1.ToolResult
+	(*Part)(nil),                  // 44: runwire.v1.Part
 }
 var file_runwire_v1_run_proto_depIdxs = []int32{
-	6,  // 0: runwire.v1.Agent.tools:type_name -> runwire.v1.ToolBinding
-	31, // 1: runwire.v1.Agent.options:type_name -> runwire.v1.GenerationOptions
-	32, // 2: runwire.v1.ToolBinding.attached:type_name -> runwire.v1.Tool
-	7,  // 3: runwire.v1.ToolBinding.hosted:type_name -> runwire.v1.HostedTool
-	8,  // 4: runwire.v1.ToolBinding.subagent:type_name -> runwire.v1.Subagent
-	33, // 5: runwire.v1.ToolBinding.timeout:type_name -> google.protobuf.Duration
-	33, // 6: runwire.v1.ToolBinding.accept_timeout:type_name -> google.protobuf.Duration
-	33, // 7: runwire.v1.ToolBinding.progress_timeout:type_name -> google.protobuf.Duration
-	27, // 8: runwire.v1.HostedTool.host_labels:type_name -> runwire.v1.HostedTool.HostLabelsEntry
+	7,  // 0: runwire.v1.Agent.tools:type_name -> runwire.v1.ToolBinding
+	33, // 1: runwire.v1.Agent.options:type_name -> runwire.v1.GenerationOptions
+	34, // 2: runwire.v1.ToolBinding.attached:type_name -> runwire.v1.Tool
+	8,  // 3: runwire.v1.ToolBinding.hosted:type_name -> runwire.v1.HostedTool
+	9,  // 4: runwire.v1.ToolBinding.subagent:type_name -> runwire.v1.Subagent
+	35, // 5: runwire.v1.ToolBinding.timeout:type_name -> google.protobuf.Duration
+	35, // 6: runwire.v1.ToolBinding.accept_timeout:type_name -> google.protobuf.Duration
+	35, // 7: runwire.v1.ToolBinding.progress_timeout:type_name -> google.protobuf.Duration
+	29, // 8: runwire.v1.HostedTool.host_labels:type_name -> runwire.v1.HostedTool.HostLabelsEntry
 	0,  // 9: runwire.v1.HostedTool.affinity:type_name -> runwire.v1.HostAffinity
-	32, // 10: runwire.v1.Subagent.tool:type_name -> runwire.v1.Tool
-	5,  // 11: runwire.v1.Subagent.agent:type_name -> runwire.v1.Agent
-	10, // 12: runwire.v1.ToolPolicy.rules:type_name -> runwire.v1.PolicyRule
+	34, // 10: runwire.v1.Subagent.tool:type_name -> runwire.v1.Tool
+	6,  // 11: runwire.v1.Subagent.agent:type_name -> runwire.v1.Agent
+	11, // 12: runwire.v1.ToolPolicy.rules:type_name -> runwire.v1.PolicyRule
 	1,  // 13: runwire.v1.ToolPolicy.default_action:type_name -> runwire.v1.PolicyAction
 	1,  // 14: runwire.v1.PolicyRule.action:type_name -> runwire.v1.PolicyAction
-	33, // 15: runwire.v1.RunLimits.timeout:type_name -> google.protobuf.Duration
-	5,  // 16: runwire.v1.RunSpec.agent:type_name -> runwire.v1.Agent
-	34, // 17: runwire.v1.RunSpec.input:type_name -> runwire.v1.Message
-	11, // 18: runwire.v1.RunSpec.limits:type_name -> runwire.v1.RunLimits
-	28, // 19: runwire.v1.RunSpec.labels:type_name -> runwire.v1.RunSpec.LabelsEntry
-	9,  // 20: runwire.v1.RunSpec.policy:type_name -> runwire.v1.ToolPolicy
-	2,  // 21: runwire.v1.Run.state:type_name -> runwire.v1.Run.State
-	35, // 22: runwire.v1.Run.error:type_name -> runwire.v1.Error
-	14, // 23: runwire.v1.Run.required_inputs:type_name -> runwire.v1.RequiredInput
-	34, // 24: runwire.v1.Run.output:type_name -> runwire.v1.Message
-	36, // 25: runwire.v1.Run.usage:type_name -> runwire.v1.Usage
-	29, // 26: runwire.v1.Run.labels:type_name -> runwire.v1.Run.LabelsEntry
-	37, // 27: runwire.v1.Run.create_time:type_name -> google.protobuf.Timestamp
-	37, // 28: runwire.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	37, // 29: runwire.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	30, // 30: runwire.v1.Run.usage_by_model:type_name -> runwire.v1.Run.UsageByModelEntry
-	38, // 31: runwire.v1.Run.finish_reason:type_name -> runwire.v1.FinishReason
-	39, // 32: runwire.v1.RequiredInput.tool_approval:type_name -> runwire.v1.ToolCall
-	15, // 33: runwire.v1.RequiredInput.question:type_name -> runwire.v1.Question
-	37, // 34: runwire.v1.RequiredInput.expire_time:type_name -> google.protobuf.Timestamp
-	3,  // 35: runwire.v1.InputAnswer.action:type_name -> runwire.v1.InputAnswer.Action
-	37, // 36: runwire.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
-	19, // 37: runwire.v1.RunEvent.snapshot:type_name -> runwire.v1.RunSnapshot
-	13, // 38: runwire.v1.RunEvent.run_updated:type_name -> runwire.v1.Run
-	21, // 39: runwire.v1.RunEvent.message_delta:type_name -> runwire.v1.RunMessageDelta
-	20, // 40: runwire.v1.RunEvent.message_completed:type_name -> runwire.v1.RunMessage
-	22, // 41: runwire.v1.RunEvent.message_discarded:type_name -> runwire.v1.MessageDiscarded
-	23, // 42: runwire.v1.RunEvent.tool_call_updated:type_name -> runwire.v1.ToolCallUpdate
-	16, // 43: runwire.v1.RunEvent.input_answered:type_name -> runwire.v1.InputAnswer
-	25, // 44: runwire.v1.RunEvent.heartbeat:type_name -> runwire.v1.Heartbeat
-	18, // 45: runwire.v1.RunEvent.policy_decided:type_name -> runwire.v1.PolicyDecision
-	1,  // 46: runwire.v1.PolicyDecision.action:type_name -> runwire.v1.PolicyAction
-	13, // 47: runwire.v1.RunSnapshot.runs:type_name -> runwire.v1.Run
-	20, // 48: runwire.v1.RunSnapshot.partial_messages:type_name -> runwire.v1.RunMessage
-	23, // 49: runwire.v1.RunSnapshot.tool_calls:type_name -> runwire.v1.ToolCallUpdate
-	34, // 50: runwire.v1.RunMessage.message:type_name -> runwire.v1.Message
-	38, // 51: runwire.v1.RunMessage.finish_reason:type_name -> runwire.v1.FinishReason
-	36, // 52: runwire.v1.RunMessage.usage:type_name -> runwire.v1.Usage
-	40, // 53: runwire.v1.RunMessageDelta.deltas:type_name -> runwire.v1.MessageDelta
-	35, // 54: runwire.v1.MessageDiscarded.error:type_name -> runwire.v1.Error
-	39, // 55: runwire.v1.ToolCallUpdate.call:type_name -> runwire.v1.ToolCall
-	4,  // 56: runwire.v1.ToolCallUpdate.state:type_name -> runwire.v1.ToolCallUpdate.State
-	24, // 57: runwire.v1.ToolCallUpdate.progress:type_name -> runwire.v1.ToolProgress
-	41, // 58: runwire.v1.ToolCallUpdate.result:type_name -> runwire.v1.ToolResult
-	35, // 59: runwire.v1.ToolCallUpdate.error:type_name -> runwire.v1.Error
-	42, // 60: runwire.v1.ToolProgress.parts:type_name -> runwire.v1.Part
-	33, // 61: runwire.v1.GoAway.time_left:type_name -> google.protobuf.Duration
-	36, // 62: runwire.v1.Run.UsageByModelEntry.value:type_name -> runwire.v1.Usage
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	35, // 15: runwire.v1.RunLimits.timeout:type_name -> google.protobuf.Duration
+	6,  // 16: runwire.v1.RunSpec.agent:type_name -> runwire.v1.Agent
+	36, // 17: runwire.v1.RunSpec.input:type_name -> runwire.v1.Message
+	14, // 18: runwire.v1.RunSpec.fork_point:type_name -> runwire.v1.ForkPoint
+	2,  // 19: runwire.v1.RunSpec.busy_policy:type_name -> runwire.v1.RunSpec.BusyPolicy
+	12, // 20: runwire.v1.RunSpec.limits:type_name -> runwire.v1.RunLimits
+	30, // 21: runwire.v1.RunSpec.labels:type_name -> runwire.v1.RunSpec.LabelsEntry
+	10, // 22: runwire.v1.RunSpec.policy:type_name -> runwire.v1.ToolPolicy
+	3,  // 23: runwire.v1.Run.state:type_name -> runwire.v1.Run.State
+	37, // 24: runwire.v1.Run.error:type_name -> runwire.v1.Error
+	16, // 25: runwire.v1.Run.required_inputs:type_name -> runwire.v1.RequiredInput
+	36, // 26: runwire.v1.Run.output:type_name -> runwire.v1.Message
+	38, // 27: runwire.v1.Run.usage:type_name -> runwire.v1.Usage
+	31, // 28: runwire.v1.Run.labels:type_name -> runwire.v1.Run.LabelsEntry
+	39, // 29: runwire.v1.Run.create_time:type_name -> google.protobuf.Timestamp
+	39, // 30: runwire.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	39, // 31: runwire.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	32, // 32: runwire.v1.Run.usage_by_model:type_name -> runwire.v1.Run.UsageByModelEntry
+	40, // 33: runwire.v1.Run.finish_reason:type_name -> runwire.v1.FinishReason
+	41, // 34: runwire.v1.RequiredInput.tool_approval:type_name -> runwire.v1.ToolCall
+	17, // 35: runwire.v1.RequiredInput.question:type_name -> runwire.v1.Question
+	39, // 36: runwire.v1.RequiredInput.expire_time:type_name -> google.protobuf.Timestamp
+	4,  // 37: runwire.v1.InputAnswer.action:type_name -> runwire.v1.InputAnswer.Action
+	39, // 38: runwire.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
+	21, // 39: runwire.v1.RunEvent.snapshot:type_name -> runwire.v1.RunSnapshot
+	15, // 40: runwire.v1.RunEvent.run_updated:type_name -> runwire.v1.Run
+	23, // 41: runwire.v1.RunEvent.message_delta:type_name -> runwire.v1.RunMessageDelta
+	22, // 42: runwire.v1.RunEvent.message_completed:type_name -> runwire.v1.RunMessage
+	24, // 43: runwire.v1.RunEvent.message_discarded:type_name -> runwire.v1.MessageDiscarded
+	25, // 44: runwire.v1.RunEvent.tool_call_updated:type_name -> runwire.v1.ToolCallUpdate
+	18, // 45: runwire.v1.RunEvent.input_answered:type_name -> runwire.v1.InputAnswer
+	27, // 46: runwire.v1.RunEvent.heartbeat:type_name -> runwire.v1.Heartbeat
+	20, // 47: runwire.v1.RunEvent.policy_decided:type_name -> runwire.v1.PolicyDecision
+	1,  // 48: runwire.v1.PolicyDecision.action:type_name -> runwire.v1.PolicyAction
+	15, // 49: runwire.v1.RunSnapshot.runs:type_name -> runwire.v1.Run
+	22, // 50: runwire.v1.RunSnapshot.partial_messages:type_name -> runwire.v1.RunMessage
+	25, // 51: runwire.v1.RunSnapshot.tool_calls:type_name -> runwire.v1.ToolCallUpdate
+	36, // 52: runwire.v1.RunMessage.message:type_name -> runwire.v1.Message
+	40, // 53: runwire.v1.RunMessage.finish_reason:type_name -> runwire.v1.FinishReason
+	38, // 54: runwire.v1.RunMessage.usage:type_name -> runwire.v1.Usage
+	42, // 55: runwire.v1.RunMessageDelta.deltas:type_name -> runwire.v1.MessageDelta
+	37, // 56: runwire.v1.MessageDiscarded.error:type_name -> runwire.v1.Error
+	41, // 57: runwire.v1.ToolCallUpdate.call:type_name -> runwire.v1.ToolCall
+	5,  // 58: runwire.v1.ToolCallUpdate.state:type_name -> runwire.v1.ToolCallUpdate.State
+	26, // 59: runwire.v1.ToolCallUpdate.progress:type_name -> runwire.v1.ToolProgress
+	43, // 60: runwire.v1.ToolCallUpdate.result:type_name -> runwire.v1.ToolResult
+	37, // 61: runwire.v1.ToolCallUpdate.error:type_name -> runwire.v1.Error
+	44, // 62: runwire.v1.ToolProgress.parts:type_name -> runwire.v1.Part
+	35, // 63: runwire.v1.GoAway.time_left:type_name -> google.protobuf.Duration
+	38, // 64: runwire.v1.Run.UsageByModelEntry.value:type_name -> runwire.v1.Usage
+	65, // [65:65] is the sub-list for method output_type
+	65, // [65:65] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_runwire_v1_run_proto_init() }
@@ -2728,11 +2969,16 @@ func file_runwire_v1_run_proto_init() {
 	}
 	file_runwire_v1_run_proto_msgTypes[5].OneofWrappers = []any{}
 	file_runwire_v1_run_proto_msgTypes[6].OneofWrappers = []any{}
-	file_runwire_v1_run_proto_msgTypes[9].OneofWrappers = []any{
+	file_runwire_v1_run_proto_msgTypes[7].OneofWrappers = []any{
+		(*RunSpec_ThreadId)(nil),
+		(*RunSpec_PreviousRunId)(nil),
+		(*RunSpec_ForkPoint)(nil),
+	}
+	file_runwire_v1_run_proto_msgTypes[10].OneofWrappers = []any{
 		(*RequiredInput_ToolApproval)(nil),
 		(*RequiredInput_Question)(nil),
 	}
-	file_runwire_v1_run_proto_msgTypes[12].OneofWrappers = []any{
+	file_runwire_v1_run_proto_msgTypes[13].OneofWrappers = []any{
 		(*RunEvent_Snapshot)(nil),
 		(*RunEvent_RunUpdated)(nil),
 		(*RunEvent_MessageDelta)(nil),
@@ -2748,8 +2994,8 @@ func file_runwire_v1_run_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runwire_v1_run_proto_rawDesc), len(file_runwire_v1_run_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   26,
+			NumEnums:      6,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

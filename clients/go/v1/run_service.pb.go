@@ -127,7 +127,7 @@ func (x AttachRunStart_DisconnectPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AttachRunStart_DisconnectPolicy.Descriptor instead.
 func (AttachRunStart_DisconnectPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{3, 0}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{4, 0}
 }
 
 // CreateRunRequest creates a run.
@@ -245,6 +245,7 @@ type AttachRunRequest struct {
 	//	*AttachRunRequest_Answer
 	//	*AttachRunRequest_Cancellation
 	//	*AttachRunRequest_Heartbeat
+	//	*AttachRunRequest_Messages
 	Message       isAttachRunRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -341,6 +342,15 @@ func (x *AttachRunRequest) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *AttachRunRequest) GetMessages() *RunMessages {
+	if x != nil {
+		if x, ok := x.Message.(*AttachRunRequest_Messages); ok {
+			return x.Messages
+		}
+	}
+	return nil
+}
+
 type isAttachRunRequest_Message interface {
 	isAttachRunRequest_Message()
 }
@@ -376,6 +386,11 @@ type AttachRunRequest_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,6,opt,name=heartbeat,proto3,oneof"`
 }
 
+type AttachRunRequest_Messages struct {
+	// As AddRunMessages. Too late for a run that has just ended, they are dropped: the run's end says so.
+	Messages *RunMessages `protobuf:"bytes,7,opt,name=messages,proto3,oneof"`
+}
+
 func (*AttachRunRequest_Start) isAttachRunRequest_Message() {}
 
 func (*AttachRunRequest_Report) isAttachRunRequest_Message() {}
@@ -387,6 +402,63 @@ func (*AttachRunRequest_Answer) isAttachRunRequest_Message() {}
 func (*AttachRunRequest_Cancellation) isAttachRunRequest_Message() {}
 
 func (*AttachRunRequest_Heartbeat) isAttachRunRequest_Message() {}
+
+func (*AttachRunRequest_Messages) isAttachRunRequest_Message() {}
+
+// RunMessages steers a run.
+type RunMessages struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Optional, recommended. A UUID that the caller makes: the same id again adds nothing.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Required. The messages, by the user.
+	Messages      []*Message `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunMessages) Reset() {
+	*x = RunMessages{}
+	mi := &file_runwire_v1_run_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunMessages) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunMessages) ProtoMessage() {}
+
+func (x *RunMessages) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunMessages.ProtoReflect.Descriptor instead.
+func (*RunMessages) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RunMessages) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RunMessages) GetMessages() []*Message {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
 
 // AttachRunStart opens the stream.
 type AttachRunStart struct {
@@ -420,7 +492,7 @@ type AttachRunStart struct {
 
 func (x *AttachRunStart) Reset() {
 	*x = AttachRunStart{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[3]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +504,7 @@ func (x *AttachRunStart) String() string {
 func (*AttachRunStart) ProtoMessage() {}
 
 func (x *AttachRunStart) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[3]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +517,7 @@ func (x *AttachRunStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRunStart.ProtoReflect.Descriptor instead.
 func (*AttachRunStart) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{3}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AttachRunStart) GetTarget() isAttachRunStart_Target {
@@ -551,7 +623,7 @@ type RunCancellation struct {
 
 func (x *RunCancellation) Reset() {
 	*x = RunCancellation{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[4]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +635,7 @@ func (x *RunCancellation) String() string {
 func (*RunCancellation) ProtoMessage() {}
 
 func (x *RunCancellation) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[4]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +648,7 @@ func (x *RunCancellation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunCancellation.ProtoReflect.Descriptor instead.
 func (*RunCancellation) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{4}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RunCancellation) GetReason() string {
@@ -603,7 +675,7 @@ type AttachRunResponse struct {
 
 func (x *AttachRunResponse) Reset() {
 	*x = AttachRunResponse{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[5]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +687,7 @@ func (x *AttachRunResponse) String() string {
 func (*AttachRunResponse) ProtoMessage() {}
 
 func (x *AttachRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[5]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +700,7 @@ func (x *AttachRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRunResponse.ProtoReflect.Descriptor instead.
 func (*AttachRunResponse) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{5}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AttachRunResponse) GetMessage() isAttachRunResponse_Message {
@@ -703,7 +775,7 @@ type AttachRunStarted struct {
 
 func (x *AttachRunStarted) Reset() {
 	*x = AttachRunStarted{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[6]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +787,7 @@ func (x *AttachRunStarted) String() string {
 func (*AttachRunStarted) ProtoMessage() {}
 
 func (x *AttachRunStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[6]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -728,7 +800,7 @@ func (x *AttachRunStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRunStarted.ProtoReflect.Descriptor instead.
 func (*AttachRunStarted) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{6}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AttachRunStarted) GetRun() *Run {
@@ -756,7 +828,7 @@ type RunEvents struct {
 
 func (x *RunEvents) Reset() {
 	*x = RunEvents{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[7]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +840,7 @@ func (x *RunEvents) String() string {
 func (*RunEvents) ProtoMessage() {}
 
 func (x *RunEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[7]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +853,7 @@ func (x *RunEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEvents.ProtoReflect.Descriptor instead.
 func (*RunEvents) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{7}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RunEvents) GetEvents() []*RunEvent {
@@ -802,7 +874,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[8]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +886,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[8]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +899,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{8}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetRunRequest) GetRunId() string {
@@ -848,7 +920,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[9]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +932,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[9]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +945,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{9}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetRunResponse) GetRun() *Run {
@@ -886,6 +958,8 @@ func (x *GetRunResponse) GetRun() *Run {
 // RunFilter selects runs. All set fields must match.
 type RunFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of this thread.
+	ThreadId string `protobuf:"bytes,1,opt,name=thread_id,json=threadId,proto3" json:"thread_id,omitempty"`
 	// In one of these states.
 	States []Run_State `protobuf:"varint,2,rep,packed,name=states,proto3,enum=runwire.v1.Run_State" json:"states,omitempty"`
 	// With all these labels.
@@ -904,7 +978,7 @@ type RunFilter struct {
 
 func (x *RunFilter) Reset() {
 	*x = RunFilter{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +990,7 @@ func (x *RunFilter) String() string {
 func (*RunFilter) ProtoMessage() {}
 
 func (x *RunFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,7 +1003,14 @@ func (x *RunFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunFilter.ProtoReflect.Descriptor instead.
 func (*RunFilter) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{10}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RunFilter) GetThreadId() string {
+	if x != nil {
+		return x.ThreadId
+	}
+	return ""
 }
 
 func (x *RunFilter) GetStates() []Run_State {
@@ -989,7 +1070,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1082,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1095,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{11}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListRunsRequest) GetFilter() *RunFilter {
@@ -1051,7 +1132,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1144,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1157,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{12}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -1108,7 +1189,7 @@ type WatchRunRequest struct {
 
 func (x *WatchRunRequest) Reset() {
 	*x = WatchRunRequest{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1201,7 @@ func (x *WatchRunRequest) String() string {
 func (*WatchRunRequest) ProtoMessage() {}
 
 func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1214,7 @@ func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunRequest) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{13}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchRunRequest) GetRunId() string {
@@ -1168,7 +1249,7 @@ type WatchRunResponse struct {
 
 func (x *WatchRunResponse) Reset() {
 	*x = WatchRunResponse{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1261,7 @@ func (x *WatchRunResponse) String() string {
 func (*WatchRunResponse) ProtoMessage() {}
 
 func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1274,7 @@ func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunResponse.ProtoReflect.Descriptor instead.
 func (*WatchRunResponse) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{14}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchRunResponse) GetEvents() []*RunEvent {
@@ -1223,7 +1304,7 @@ type WatchRunsRequest struct {
 
 func (x *WatchRunsRequest) Reset() {
 	*x = WatchRunsRequest{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[15]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1316,7 @@ func (x *WatchRunsRequest) String() string {
 func (*WatchRunsRequest) ProtoMessage() {}
 
 func (x *WatchRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[15]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1329,7 @@ func (x *WatchRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunsRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunsRequest) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{15}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchRunsRequest) GetFilter() *RunFilter {
@@ -1294,7 +1375,7 @@ type WatchRunsResponse struct {
 
 func (x *WatchRunsResponse) Reset() {
 	*x = WatchRunsResponse{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[16]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1387,7 @@ func (x *WatchRunsResponse) String() string {
 func (*WatchRunsResponse) ProtoMessage() {}
 
 func (x *WatchRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[16]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1400,7 @@ func (x *WatchRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunsResponse.ProtoReflect.Descriptor instead.
 func (*WatchRunsResponse) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{16}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchRunsResponse) GetRootRunId() string {
@@ -1356,7 +1437,7 @@ type AnswerInputRequest struct {
 
 func (x *AnswerInputRequest) Reset() {
 	*x = AnswerInputRequest{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[17]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1449,7 @@ func (x *AnswerInputRequest) String() string {
 func (*AnswerInputRequest) ProtoMessage() {}
 
 func (x *AnswerInputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[17]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1462,7 @@ func (x *AnswerInputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerInputRequest.ProtoReflect.Descriptor instead.
 func (*AnswerInputRequest) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{17}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AnswerInputRequest) GetRunId() string {
@@ -1409,7 +1490,7 @@ type AnswerInputResponse struct {
 
 func (x *AnswerInputResponse) Reset() {
 	*x = AnswerInputResponse{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[18]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1502,7 @@ func (x *AnswerInputResponse) String() string {
 func (*AnswerInputResponse) ProtoMessage() {}
 
 func (x *AnswerInputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[18]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1515,7 @@ func (x *AnswerInputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerInputResponse.ProtoReflect.Descriptor instead.
 func (*AnswerInputResponse) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{18}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AnswerInputResponse) GetRun() *Run {
@@ -1457,7 +1538,7 @@ type CancelRunRequest struct {
 
 func (x *CancelRunRequest) Reset() {
 	*x = CancelRunRequest{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[19]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1550,7 @@ func (x *CancelRunRequest) String() string {
 func (*CancelRunRequest) ProtoMessage() {}
 
 func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[19]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1563,7 @@ func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelRunRequest) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{19}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CancelRunRequest) GetRunId() string {
@@ -1510,7 +1591,7 @@ type CancelRunResponse struct {
 
 func (x *CancelRunResponse) Reset() {
 	*x = CancelRunResponse{}
-	mi := &file_runwire_v1_run_service_proto_msgTypes[20]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1603,7 @@ func (x *CancelRunResponse) String() string {
 func (*CancelRunResponse) ProtoMessage() {}
 
 func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_service_proto_msgTypes[20]
+	mi := &file_runwire_v1_run_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,10 +1616,111 @@ func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelRunResponse) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{20}
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CancelRunResponse) GetRun() *Run {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+// AddRunMessagesRequest steers a run.
+type AddRunMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The run. FAILED_PRECONDITION / RUN_FINISHED once it has ended.
+	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Required. The messages.
+	Messages      *RunMessages `protobuf:"bytes,2,opt,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddRunMessagesRequest) Reset() {
+	*x = AddRunMessagesRequest{}
+	mi := &file_runwire_v1_run_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddRunMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddRunMessagesRequest) ProtoMessage() {}
+
+func (x *AddRunMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddRunMessagesRequest.ProtoReflect.Descriptor instead.
+func (*AddRunMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AddRunMessagesRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *AddRunMessagesRequest) GetMessages() *RunMessages {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// AddRunMessagesResponse holds the run after it.
+type AddRunMessagesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run.
+	Run           *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddRunMessagesResponse) Reset() {
+	*x = AddRunMessagesResponse{}
+	mi := &file_runwire_v1_run_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddRunMessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddRunMessagesResponse) ProtoMessage() {}
+
+func (x *AddRunMessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddRunMessagesResponse.ProtoReflect.Descriptor instead.
+func (*AddRunMessagesResponse) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AddRunMessagesResponse) GetRun() *Run {
 	if x != nil {
 		return x.Run
 	}
@@ -1550,21 +1732,26 @@ var File_runwire_v1_run_service_proto protoreflect.FileDescriptor
 const file_runwire_v1_run_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1crunwire/v1/run_service.proto\x12\n" +
-	"runwire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14runwire/v1/run.proto\x1a\x1drunwire/v1/tool_service.proto\"Z\n" +
+	"runwire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18runwire/v1/message.proto\x1a\x14runwire/v1/run.proto\x1a\x1drunwire/v1/tool_service.proto\"Z\n" +
 	"\x10CreateRunRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12'\n" +
 	"\x04spec\x18\x02 \x01(\v2\x13.runwire.v1.RunSpecR\x04spec\"6\n" +
 	"\x11CreateRunResponse\x12!\n" +
-	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run\"\xe6\x02\n" +
+	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run\"\x9d\x03\n" +
 	"\x10AttachRunRequest\x122\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.runwire.v1.AttachRunStartH\x00R\x05start\x124\n" +
 	"\x06report\x18\x02 \x01(\v2\x1a.runwire.v1.ToolCallReportH\x00R\x06report\x120\n" +
 	"\x06update\x18\x03 \x01(\v2\x16.runwire.v1.HostUpdateH\x00R\x06update\x121\n" +
 	"\x06answer\x18\x04 \x01(\v2\x17.runwire.v1.InputAnswerH\x00R\x06answer\x12A\n" +
 	"\fcancellation\x18\x05 \x01(\v2\x1b.runwire.v1.RunCancellationH\x00R\fcancellation\x125\n" +
-	"\theartbeat\x18\x06 \x01(\v2\x15.runwire.v1.HeartbeatH\x00R\theartbeatB\t\n" +
-	"\amessage\"\xd5\x04\n" +
+	"\theartbeat\x18\x06 \x01(\v2\x15.runwire.v1.HeartbeatH\x00R\theartbeat\x125\n" +
+	"\bmessages\x18\a \x01(\v2\x17.runwire.v1.RunMessagesH\x00R\bmessagesB\t\n" +
+	"\amessage\"]\n" +
+	"\vRunMessages\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12/\n" +
+	"\bmessages\x18\x02 \x03(\v2\x13.runwire.v1.MessageR\bmessages\"\xd5\x04\n" +
 	"\x0eAttachRunStart\x12-\n" +
 	"\x06create\x18\x01 \x01(\v2\x13.runwire.v1.RunSpecH\x00R\x06create\x12\x17\n" +
 	"\x06run_id\x18\x02 \x01(\tH\x00R\x05runId\x12\x1d\n" +
@@ -1598,8 +1785,9 @@ const file_runwire_v1_run_service_proto_rawDesc = "" +
 	"\rGetRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"3\n" +
 	"\x0eGetRunResponse\x12!\n" +
-	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run\"\x84\x03\n" +
-	"\tRunFilter\x12-\n" +
+	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run\"\xa1\x03\n" +
+	"\tRunFilter\x12\x1b\n" +
+	"\tthread_id\x18\x01 \x01(\tR\bthreadId\x12-\n" +
 	"\x06states\x18\x02 \x03(\x0e2\x15.runwire.v1.Run.StateR\x06states\x129\n" +
 	"\x06labels\x18\x03 \x03(\v2!.runwire.v1.RunFilter.LabelsEntryR\x06labels\x12\x1d\n" +
 	"\n" +
@@ -1643,11 +1831,16 @@ const file_runwire_v1_run_service_proto_rawDesc = "" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"6\n" +
 	"\x11CancelRunResponse\x12!\n" +
+	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run\"c\n" +
+	"\x15AddRunMessagesRequest\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x123\n" +
+	"\bmessages\x18\x02 \x01(\v2\x17.runwire.v1.RunMessagesR\bmessages\";\n" +
+	"\x16AddRunMessagesResponse\x12!\n" +
 	"\x03run\x18\x01 \x01(\v2\x0f.runwire.v1.RunR\x03run*\\\n" +
 	"\vEventDetail\x12\x1c\n" +
 	"\x18EVENT_DETAIL_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11EVENT_DETAIL_FULL\x10\x01\x12\x18\n" +
-	"\x14EVENT_DETAIL_DURABLE\x10\x022\xdb\x04\n" +
+	"\x14EVENT_DETAIL_DURABLE\x10\x022\xb4\x05\n" +
 	"\n" +
 	"RunService\x12H\n" +
 	"\tCreateRun\x12\x1c.runwire.v1.CreateRunRequest\x1a\x1d.runwire.v1.CreateRunResponse\x12L\n" +
@@ -1657,7 +1850,8 @@ const file_runwire_v1_run_service_proto_rawDesc = "" +
 	"\bWatchRun\x12\x1b.runwire.v1.WatchRunRequest\x1a\x1c.runwire.v1.WatchRunResponse0\x01\x12J\n" +
 	"\tWatchRuns\x12\x1c.runwire.v1.WatchRunsRequest\x1a\x1d.runwire.v1.WatchRunsResponse0\x01\x12N\n" +
 	"\vAnswerInput\x12\x1e.runwire.v1.AnswerInputRequest\x1a\x1f.runwire.v1.AnswerInputResponse\x12H\n" +
-	"\tCancelRun\x12\x1c.runwire.v1.CancelRunRequest\x1a\x1d.runwire.v1.CancelRunResponseB7\n" +
+	"\tCancelRun\x12\x1c.runwire.v1.CancelRunRequest\x1a\x1d.runwire.v1.CancelRunResponse\x12W\n" +
+	"\x0eAddRunMessages\x12!.runwire.v1.AddRunMessagesRequest\x1a\".runwire.v1.AddRunMessagesResponseB7\n" +
 	"\x0edev.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3"
 
 var (
@@ -1673,100 +1867,110 @@ func file_runwire_v1_run_service_proto_rawDescGZIP() []byte {
 }
 
 var file_runwire_v1_run_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_runwire_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_runwire_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_runwire_v1_run_service_proto_goTypes = []any{
 	(EventDetail)(0),                     // 0: runwire.v1.EventDetail
 	(AttachRunStart_DisconnectPolicy)(0), // 1: runwire.v1.AttachRunStart.DisconnectPolicy
 	(*CreateRunRequest)(nil),             // 2: runwire.v1.CreateRunRequest
 	(*CreateRunResponse)(nil),            // 3: runwire.v1.CreateRunResponse
 	(*AttachRunRequest)(nil),             // 4: runwire.v1.AttachRunRequest
-	(*AttachRunStart)(nil),               // 5: runwire.v1.AttachRunStart
-	(*RunCancellation)(nil),              // 6: runwire.v1.RunCancellation
-	(*AttachRunResponse)(nil),            // 7: runwire.v1.AttachRunResponse
-	(*AttachRunStarted)(nil),             // 8: runwire.v1.AttachRunStarted
-	(*RunEvents)(nil),                    // 9: runwire.v1.RunEvents
-	(*GetRunRequest)(nil),                // 10: runwire.v1.GetRunRequest
-	(*GetRunResponse)(nil),               // 11: runwire.v1.GetRunResponse
-	(*RunFilter)(nil),                    // 12: runwire.v1.RunFilter
-	(*ListRunsRequest)(nil),              // 13: runwire.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),             // 14: runwire.v1.ListRunsResponse
-	(*WatchRunRequest)(nil),              // 15: runwire.v1.WatchRunRequest
-	(*WatchRunResponse)(nil),             // 16: runwire.v1.WatchRunResponse
-	(*WatchRunsRequest)(nil),             // 17: runwire.v1.WatchRunsRequest
-	(*WatchRunsResponse)(nil),            // 18: runwire.v1.WatchRunsResponse
-	(*AnswerInputRequest)(nil),           // 19: runwire.v1.AnswerInputRequest
-	(*AnswerInputResponse)(nil),          // 20: runwire.v1.AnswerInputResponse
-	(*CancelRunRequest)(nil),             // 21: runwire.v1.CancelRunRequest
-	(*CancelRunResponse)(nil),            // 22: runwire.v1.CancelRunResponse
-	nil,                                  // 23: runwire.v1.RunFilter.LabelsEntry
-	(*RunSpec)(nil),                      // 24: runwire.v1.RunSpec
-	(*Run)(nil),                          // 25: runwire.v1.Run
-	(*ToolCallReport)(nil),               // 26: runwire.v1.ToolCallReport
-	(*HostUpdate)(nil),                   // 27: runwire.v1.HostUpdate
-	(*InputAnswer)(nil),                  // 28: runwire.v1.InputAnswer
-	(*Heartbeat)(nil),                    // 29: runwire.v1.Heartbeat
-	(*ToolCallRef)(nil),                  // 30: runwire.v1.ToolCallRef
-	(*HostCommand)(nil),                  // 31: runwire.v1.HostCommand
-	(*HostSession)(nil),                  // 32: runwire.v1.HostSession
-	(*RunEvent)(nil),                     // 33: runwire.v1.RunEvent
-	(Run_State)(0),                       // 34: runwire.v1.Run.State
-	(*timestamppb.Timestamp)(nil),        // 35: google.protobuf.Timestamp
+	(*RunMessages)(nil),                  // 5: runwire.v1.RunMessages
+	(*AttachRunStart)(nil),               // 6: runwire.v1.AttachRunStart
+	(*RunCancellation)(nil),              // 7: runwire.v1.RunCancellation
+	(*AttachRunResponse)(nil),            // 8: runwire.v1.AttachRunResponse
+	(*AttachRunStarted)(nil),             // 9: runwire.v1.AttachRunStarted
+	(*RunEvents)(nil),                    // 10: runwire.v1.RunEvents
+	(*GetRunRequest)(nil),                // 11: runwire.v1.GetRunRequest
+	(*GetRunResponse)(nil),               // 12: runwire.v1.GetRunResponse
+	(*RunFilter)(nil),                    // 13: runwire.v1.RunFilter
+	(*ListRunsRequest)(nil),              // 14: runwire.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),             // 15: runwire.v1.ListRunsResponse
+	(*WatchRunRequest)(nil),              // 16: runwire.v1.WatchRunRequest
+	(*WatchRunResponse)(nil),             // 17: runwire.v1.WatchRunResponse
+	(*WatchRunsRequest)(nil),             // 18: runwire.v1.WatchRunsRequest
+	(*WatchRunsResponse)(nil),            // 19: runwire.v1.WatchRunsResponse
+	(*AnswerInputRequest)(nil),           // 20: runwire.v1.AnswerInputRequest
+	(*AnswerInputResponse)(nil),          // 21: runwire.v1.AnswerInputResponse
+	(*CancelRunRequest)(nil),             // 22: runwire.v1.CancelRunRequest
+	(*CancelRunResponse)(nil),            // 23: runwire.v1.CancelRunResponse
+	(*AddRunMessagesRequest)(nil),        // 24: runwire.v1.AddRunMessagesRequest
+	(*AddRunMessagesResponse)(nil),       // 25: runwire.v1.AddRunMessagesResponse
+	nil,                                  // 26: runwire.v1.RunFilter.LabelsEntry
+	(*RunSpec)(nil),                      // 27: runwire.v1.RunSpec
+	(*Run)(nil),                          // 28: runwire.v1.Run
+	(*ToolCallReport)(nil),               // 29: runwire.v1.ToolCallReport
+	(*HostUpdate)(nil),                   // 30: runwire.v1.HostUpdate
+	(*InputAnswer)(nil),                  // 31: runwire.v1.InputAnswer
+	(*Heartbeat)(nil),                    // 32: runwire.v1.Heartbeat
+	(*Message)(nil),                      // 33: runwire.v1.Message
+	(*ToolCallRef)(nil),                  // 34: runwire.v1.ToolCallRef
+	(*HostCommand)(nil),                  // 35: runwire.v1.HostCommand
+	(*HostSession)(nil),                  // 36: runwire.v1.HostSession
+	(*RunEvent)(nil),                     // 37: runwire.v1.RunEvent
+	(Run_State)(0),                       // 38: runwire.v1.Run.State
+	(*timestamppb.Timestamp)(nil),        // 39: google.protobuf.Timestamp
 }
 var file_runwire_v1_run_service_proto_depIdxs = []int32{
-	24, // 0: runwire.v1.CreateRunRequest.spec:type_name -> runwire.v1.RunSpec
-	25, // 1: runwire.v1.CreateRunResponse.run:type_name -> runwire.v1.Run
-	5,  // 2: runwire.v1.AttachRunRequest.start:type_name -> runwire.v1.AttachRunStart
-	26, // 3: runwire.v1.AttachRunRequest.report:type_name -> runwire.v1.ToolCallReport
-	27, // 4: runwire.v1.AttachRunRequest.update:type_name -> runwire.v1.HostUpdate
-	28, // 5: runwire.v1.AttachRunRequest.answer:type_name -> runwire.v1.InputAnswer
-	6,  // 6: runwire.v1.AttachRunRequest.cancellation:type_name -> runwire.v1.RunCancellation
-	29, // 7: runwire.v1.AttachRunRequest.heartbeat:type_name -> runwire.v1.Heartbeat
-	24, // 8: runwire.v1.AttachRunStart.create:type_name -> runwire.v1.RunSpec
-	30, // 9: runwire.v1.AttachRunStart.in_flight:type_name -> runwire.v1.ToolCallRef
-	1,  // 10: runwire.v1.AttachRunStart.on_disconnect:type_name -> runwire.v1.AttachRunStart.DisconnectPolicy
-	0,  // 11: runwire.v1.AttachRunStart.detail:type_name -> runwire.v1.EventDetail
-	8,  // 12: runwire.v1.AttachRunResponse.started:type_name -> runwire.v1.AttachRunStarted
-	9,  // 13: runwire.v1.AttachRunResponse.events:type_name -> runwire.v1.RunEvents
-	31, // 14: runwire.v1.AttachRunResponse.command:type_name -> runwire.v1.HostCommand
-	25, // 15: runwire.v1.AttachRunStarted.run:type_name -> runwire.v1.Run
-	32, // 16: runwire.v1.AttachRunStarted.session:type_name -> runwire.v1.HostSession
-	33, // 17: runwire.v1.RunEvents.events:type_name -> runwire.v1.RunEvent
-	25, // 18: runwire.v1.GetRunResponse.run:type_name -> runwire.v1.Run
-	34, // 19: runwire.v1.RunFilter.states:type_name -> runwire.v1.Run.State
-	23, // 20: runwire.v1.RunFilter.labels:type_name -> runwire.v1.RunFilter.LabelsEntry
-	35, // 21: runwire.v1.RunFilter.min_create_time:type_name -> google.protobuf.Timestamp
-	35, // 22: runwire.v1.RunFilter.max_create_time:type_name -> google.protobuf.Timestamp
-	12, // 23: runwire.v1.ListRunsRequest.filter:type_name -> runwire.v1.RunFilter
-	25, // 24: runwire.v1.ListRunsResponse.runs:type_name -> runwire.v1.Run
-	0,  // 25: runwire.v1.WatchRunRequest.detail:type_name -> runwire.v1.EventDetail
-	33, // 26: runwire.v1.WatchRunResponse.events:type_name -> runwire.v1.RunEvent
-	12, // 27: runwire.v1.WatchRunsRequest.filter:type_name -> runwire.v1.RunFilter
-	0,  // 28: runwire.v1.WatchRunsRequest.detail:type_name -> runwire.v1.EventDetail
-	33, // 29: runwire.v1.WatchRunsResponse.events:type_name -> runwire.v1.RunEvent
-	28, // 30: runwire.v1.AnswerInputRequest.answers:type_name -> runwire.v1.InputAnswer
-	25, // 31: runwire.v1.AnswerInputResponse.run:type_name -> runwire.v1.Run
-	25, // 32: runwire.v1.CancelRunResponse.run:type_name -> runwire.v1.Run
-	2,  // 33: runwire.v1.RunService.CreateRun:input_type -> runwire.v1.CreateRunRequest
-	4,  // 34: runwire.v1.RunService.AttachRun:input_type -> runwire.v1.AttachRunRequest
-	10, // 35: runwire.v1.RunService.GetRun:input_type -> runwire.v1.GetRunRequest
-	13, // 36: runwire.v1.RunService.ListRuns:input_type -> runwire.v1.ListRunsRequest
-	15, // 37: runwire.v1.RunService.WatchRun:input_type -> runwire.v1.WatchRunRequest
-	17, // 38: runwire.v1.RunService.WatchRuns:input_type -> runwire.v1.WatchRunsRequest
-	19, // 39: runwire.v1.RunService.AnswerInput:input_type -> runwire.v1.AnswerInputRequest
-	21, // 40: runwire.v1.RunService.CancelRun:input_type -> runwire.v1.CancelRunRequest
-	3,  // 41: runwire.v1.RunService.CreateRun:output_type -> runwire.v1.CreateRunResponse
-	7,  // 42: runwire.v1.RunService.AttachRun:output_type -> runwire.v1.AttachRunResponse
-	11, // 43: runwire.v1.RunService.GetRun:output_type -> runwire.v1.GetRunResponse
-	14, // 44: runwire.v1.RunService.ListRuns:output_type -> runwire.v1.ListRunsResponse
-	16, // 45: runwire.v1.RunService.WatchRun:output_type -> runwire.v1.WatchRunResponse
-	18, // 46: runwire.v1.RunService.WatchRuns:output_type -> runwire.v1.WatchRunsResponse
-	20, // 47: runwire.v1.RunService.AnswerInput:output_type -> runwire.v1.AnswerInputResponse
-	22, // 48: runwire.v1.RunService.CancelRun:output_type -> runwire.v1.CancelRunResponse
-	41, // [41:49] is the sub-list for method output_type
-	33, // [33:41] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	27, // 0: runwire.v1.CreateRunRequest.spec:type_name -> runwire.v1.RunSpec
+	28, // 1: runwire.v1.CreateRunResponse.run:type_name -> runwire.v1.Run
+	6,  // 2: runwire.v1.AttachRunRequest.start:type_name -> runwire.v1.AttachRunStart
+	29, // 3: runwire.v1.AttachRunRequest.report:type_name -> runwire.v1.ToolCallReport
+	30, // 4: runwire.v1.AttachRunRequest.update:type_name -> runwire.v1.HostUpdate
+	31, // 5: runwire.v1.AttachRunRequest.answer:type_name -> runwire.v1.InputAnswer
+	7,  // 6: runwire.v1.AttachRunRequest.cancellation:type_name -> runwire.v1.RunCancellation
+	32, // 7: runwire.v1.AttachRunRequest.heartbeat:type_name -> runwire.v1.Heartbeat
+	5,  // 8: runwire.v1.AttachRunRequest.messages:type_name -> runwire.v1.RunMessages
+	33, // 9: runwire.v1.RunMessages.messages:type_name -> runwire.v1.Message
+	27, // 10: runwire.v1.AttachRunStart.create:type_name -> runwire.v1.RunSpec
+	34, // 11: runwire.v1.AttachRunStart.in_flight:type_name -> runwire.v1.ToolCallRef
+	1,  // 12: runwire.v1.AttachRunStart.on_disconnect:type_name -> runwire.v1.AttachRunStart.DisconnectPolicy
+	0,  // 13: runwire.v1.AttachRunStart.detail:type_name -> runwire.v1.EventDetail
+	9,  // 14: runwire.v1.AttachRunResponse.started:type_name -> runwire.v1.AttachRunStarted
+	10, // 15: runwire.v1.AttachRunResponse.events:type_name -> runwire.v1.RunEvents
+	35, // 16: runwire.v1.AttachRunResponse.command:type_name -> runwire.v1.HostCommand
+	28, // 17: runwire.v1.AttachRunStarted.run:type_name -> runwire.v1.Run
+	36, // 18: runwire.v1.AttachRunStarted.session:type_name -> runwire.v1.HostSession
+	37, // 19: runwire.v1.RunEvents.events:type_name -> runwire.v1.RunEvent
+	28, // 20: runwire.v1.GetRunResponse.run:type_name -> runwire.v1.Run
+	38, // 21: runwire.v1.RunFilter.states:type_name -> runwire.v1.Run.State
+	26, // 22: runwire.v1.RunFilter.labels:type_name -> runwire.v1.RunFilter.LabelsEntry
+	39, // 23: runwire.v1.RunFilter.min_create_time:type_name -> google.protobuf.Timestamp
+	39, // 24: runwire.v1.RunFilter.max_create_time:type_name -> google.protobuf.Timestamp
+	13, // 25: runwire.v1.ListRunsRequest.filter:type_name -> runwire.v1.RunFilter
+	28, // 26: runwire.v1.ListRunsResponse.runs:type_name -> runwire.v1.Run
+	0,  // 27: runwire.v1.WatchRunRequest.detail:type_name -> runwire.v1.EventDetail
+	37, // 28: runwire.v1.WatchRunResponse.events:type_name -> runwire.v1.RunEvent
+	13, // 29: runwire.v1.WatchRunsRequest.filter:type_name -> runwire.v1.RunFilter
+	0,  // 30: runwire.v1.WatchRunsRequest.detail:type_name -> runwire.v1.EventDetail
+	37, // 31: runwire.v1.WatchRunsResponse.events:type_name -> runwire.v1.RunEvent
+	31, // 32: runwire.v1.AnswerInputRequest.answers:type_name -> runwire.v1.InputAnswer
+	28, // 33: runwire.v1.AnswerInputResponse.run:type_name -> runwire.v1.Run
+	28, // 34: runwire.v1.CancelRunResponse.run:type_name -> runwire.v1.Run
+	5,  // 35: runwire.v1.AddRunMessagesRequest.messages:type_name -> runwire.v1.RunMessages
+	28, // 36: runwire.v1.AddRunMessagesResponse.run:type_name -> runwire.v1.Run
+	2,  // 37: runwire.v1.RunService.CreateRun:input_type -> runwire.v1.CreateRunRequest
+	4,  // 38: runwire.v1.RunService.AttachRun:input_type -> runwire.v1.AttachRunRequest
+	11, // 39: runwire.v1.RunService.GetRun:input_type -> runwire.v1.GetRunRequest
+	14, // 40: runwire.v1.RunService.ListRuns:input_type -> runwire.v1.ListRunsRequest
+	16, // 41: runwire.v1.RunService.WatchRun:input_type -> runwire.v1.WatchRunRequest
+	18, // 42: runwire.v1.RunService.WatchRuns:input_type -> runwire.v1.WatchRunsRequest
+	20, // 43: runwire.v1.RunService.AnswerInput:input_type -> runwire.v1.AnswerInputRequest
+	22, // 44: runwire.v1.RunService.CancelRun:input_type -> runwire.v1.CancelRunRequest
+	24, // 45: runwire.v1.RunService.AddRunMessages:input_type -> runwire.v1.AddRunMessagesRequest
+	3,  // 46: runwire.v1.RunService.CreateRun:output_type -> runwire.v1.CreateRunResponse
+	8,  // 47: runwire.v1.RunService.AttachRun:output_type -> runwire.v1.AttachRunResponse
+	12, // 48: runwire.v1.RunService.GetRun:output_type -> runwire.v1.GetRunResponse
+	15, // 49: runwire.v1.RunService.ListRuns:output_type -> runwire.v1.ListRunsResponse
+	17, // 50: runwire.v1.RunService.WatchRun:output_type -> runwire.v1.WatchRunResponse
+	19, // 51: runwire.v1.RunService.WatchRuns:output_type -> runwire.v1.WatchRunsResponse
+	21, // 52: runwire.v1.RunService.AnswerInput:output_type -> runwire.v1.AnswerInputResponse
+	23, // 53: runwire.v1.RunService.CancelRun:output_type -> runwire.v1.CancelRunResponse
+	25, // 54: runwire.v1.RunService.AddRunMessages:output_type -> runwire.v1.AddRunMessagesResponse
+	46, // [46:55] is the sub-list for method output_type
+	37, // [37:46] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_runwire_v1_run_service_proto_init() }
@@ -1774,6 +1978,7 @@ func file_runwire_v1_run_service_proto_init() {
 	if File_runwire_v1_run_service_proto != nil {
 		return
 	}
+	file_runwire_v1_message_proto_init()
 	file_runwire_v1_run_proto_init()
 	file_runwire_v1_tool_service_proto_init()
 	file_runwire_v1_run_service_proto_msgTypes[2].OneofWrappers = []any{
@@ -1783,24 +1988,25 @@ func file_runwire_v1_run_service_proto_init() {
 		(*AttachRunRequest_Answer)(nil),
 		(*AttachRunRequest_Cancellation)(nil),
 		(*AttachRunRequest_Heartbeat)(nil),
+		(*AttachRunRequest_Messages)(nil),
 	}
-	file_runwire_v1_run_service_proto_msgTypes[3].OneofWrappers = []any{
+	file_runwire_v1_run_service_proto_msgTypes[4].OneofWrappers = []any{
 		(*AttachRunStart_Create)(nil),
 		(*AttachRunStart_RunId)(nil),
 	}
-	file_runwire_v1_run_service_proto_msgTypes[5].OneofWrappers = []any{
+	file_runwire_v1_run_service_proto_msgTypes[6].OneofWrappers = []any{
 		(*AttachRunResponse_Started)(nil),
 		(*AttachRunResponse_Events)(nil),
 		(*AttachRunResponse_Command)(nil),
 	}
-	file_runwire_v1_run_service_proto_msgTypes[13].OneofWrappers = []any{}
+	file_runwire_v1_run_service_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runwire_v1_run_service_proto_rawDesc), len(file_runwire_v1_run_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,21 +21,22 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RunService_CreateRun_FullMethodName   = "/runwire.v1.RunService/CreateRun"
-	RunService_AttachRun_FullMethodName   = "/runwire.v1.RunService/AttachRun"
-	RunService_GetRun_FullMethodName      = "/runwire.v1.RunService/GetRun"
-	RunService_ListRuns_FullMethodName    = "/runwire.v1.RunService/ListRuns"
-	RunService_WatchRun_FullMethodName    = "/runwire.v1.RunService/WatchRun"
-	RunService_WatchRuns_FullMethodName   = "/runwire.v1.RunService/WatchRuns"
-	RunService_AnswerInput_FullMethodName = "/runwire.v1.RunService/AnswerInput"
-	RunService_CancelRun_FullMethodName   = "/runwire.v1.RunService/CancelRun"
+	RunService_CreateRun_FullMethodName      = "/runwire.v1.RunService/CreateRun"
+	RunService_AttachRun_FullMethodName      = "/runwire.v1.RunService/AttachRun"
+	RunService_GetRun_FullMethodName         = "/runwire.v1.RunService/GetRun"
+	RunService_ListRuns_FullMethodName       = "/runwire.v1.RunService/ListRuns"
+	RunService_WatchRun_FullMethodName       = "/runwire.v1.RunService/WatchRun"
+	RunService_WatchRuns_FullMethodName      = "/runwire.v1.RunService/WatchRuns"
+	RunService_AnswerInput_FullMethodName    = "/runwire.v1.RunService/AnswerInput"
+	RunService_CancelRun_FullMethodName      = "/runwire.v1.RunService/CancelRun"
+	RunService_AddRunMessages_FullMethodName = "/runwire.v1.RunService/AddRunMessages"
 )
 
 // RunServiceClient is the client API for RunService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// RunService creates, watches and cancels runs.
+// RunService creates, watches, steers and cancels runs.
 type RunServiceClient interface {
 	// CreateRun stores a run and returns; the run goes on by itself.
 	CreateRun(ctx context.Context, in *CreateRunRequest, opts ...grpc.CallOption) (*CreateRunResponse, error)
@@ -57,6 +58,9 @@ type RunServiceClient interface {
 	AnswerInput(ctx context.Context, in *AnswerInputRequest, opts ...grpc.CallOption) (*AnswerInputResponse, error)
 	// CancelRun asks a run to stop. Idempotent. Cooperative: watch for the end.
 	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error)
+	// AddRunMessages steers a run: the messages reach the model with its next turn, and a run that would have ended
+	// has another one. They are stored when the call returns.
+	AddRunMessages(ctx context.Context, in *AddRunMessagesRequest, opts ...grpc.CallOption) (*AddRunMessagesResponse, error)
 }
 
 type runServiceClient struct {
@@ -168,11 +172,21 @@ func (c *runServiceClient) CancelRun(ctx context.Context, in *CancelRunRequest, 
 	return out, nil
 }
 
+func (c *runServiceClient) AddRunMessages(ctx context.Context, in *AddRunMessagesRequest, opts ...grpc.CallOption) (*AddRunMessagesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddRunMessagesResponse)
+	err := c.cc.Invoke(ctx, RunService_AddRunMessages_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RunServiceServer is the server API for RunService service.
 // All implementations must embed UnimplementedRunServiceServer
 // for forward compatibility.
 //
-// RunService creates, watches and cancels runs.
+// RunService creates, watches, steers and cancels runs.
 type RunServiceServer interface {
 	// CreateRun stores a run and returns; the run goes on by itself.
 	CreateRun(context.Context, *CreateRunRequest) (*CreateRunResponse, error)
@@ -194,6 +208,9 @@ type RunServiceServer interface {
 	AnswerInput(context.Context, *AnswerInputRequest) (*AnswerInputResponse, error)
 	// CancelRun asks a run to stop. Idempotent. Cooperative: watch for the end.
 	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
+	// AddRunMessages steers a run: the messages reach the model with its next turn, and a run that would have ended
+	// has another one. They are stored when the call returns.
+	AddRunMessages(context.Context, *AddRunMessagesRequest) (*AddRunMessagesResponse, error)
 	mustEmbedUnimplementedRunServiceServer()
 }
 
@@ -227,6 +244,9 @@ func (UnimplementedRunServiceServer) AnswerInput(context.Context, *AnswerInputRe
 }
 func (UnimplementedRunServiceServer) CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelRun not implemented")
+}
+func (UnimplementedRunServiceServer) AddRunMessages(context.Context, *AddRunMessagesRequest) (*AddRunMessagesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddRunMessages not implemented")
 }
 func (UnimplementedRunServiceServer) mustEmbedUnimplementedRunServiceServer() {}
 func (UnimplementedRunServiceServer) testEmbeddedByValue()                    {}
@@ -368,6 +388,24 @@ func _RunService_CancelRun_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RunService_AddRunMessages_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddRunMessagesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunServiceServer).AddRunMessages(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunService_AddRunMessages_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunServiceServer).AddRunMessages(ctx, req.(*AddRunMessagesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RunService_ServiceDesc is the grpc.ServiceDesc for RunService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -394,6 +432,10 @@ var RunService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelRun",
 			Handler:    _RunService_CancelRun_Handler,
+		},
+		{
+			MethodName: "AddRunMessages",
+			Handler:    _RunService_AddRunMessages_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

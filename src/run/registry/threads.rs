@@ -120,12 +120,12 @@ impl Runs {
     /// `THREAD_NOT_FOUND`, `THREAD_IN_USE`, `STORE_UNAVAILABLE`.
     pub async fn delete_thread(&self, tenant: &Tenant, thread_id: ThreadId) -> Result<(), Fault> {
         let deleted = self.shared.ports.store.delete_thread(tenant, thread_id);
-        deleted.await.map_err(|error| match error {
-            StoreError::ThreadBusy { active } => {
+        deleted.await.map_err(|error| {
+            if let StoreError::ThreadBusy { active } = error {
                 let why = "a run of the thread has not ended";
-                Fault::new(Reason::ThreadInUse, why).with("active_run_id", active)
+                return Fault::new(Reason::ThreadInUse, why).with("active_run_id", active);
             }
-            other => other.into(),
+            error.into()
         })
     }
 

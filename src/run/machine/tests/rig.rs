@@ -189,7 +189,11 @@ impl Rig {
         let settings = Arc::new(rig_settings());
         let states = self.facts.iter().rev().filter_map(|fact| match fact {
             Fact::RunUpdated(run) => Some(Arc::clone(run)),
-            _ => None,
+            Fact::MessageCompleted(_)
+            | Fact::MessageDiscarded { .. }
+            | Fact::ToolCallUpdated(_)
+            | Fact::InputAnswered(_)
+            | Fact::PolicyDecided(_) => None,
         });
         // As the store has it: its deadline counts from its beginning.
         let newest = states

@@ -85,8 +85,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
       "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "400", "parameter": "temperature"}}
     """
     ERROR_REASON_CONTEXT_LENGTH_EXCEEDED: _ErrorReason.ValueType  # 15
-    """The conversation does not fit the model's context window.
-    Metadata: provider, model, status, attempts.
+    """The conversation does not fit the model's context window, or a thread is longer than the server takes in.
+    Metadata: provider, model, status, attempts, limit.
     Example: {"reason": "CONTEXT_LENGTH_EXCEEDED", "domain": "runwire.dev",
       "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "400"}}
     """
@@ -300,6 +300,35 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     Example: {"reason": "INPUT_ALREADY_ANSWERED", "domain": "runwire.dev",
       "metadata": {"input_id": "in_019b0c6e5f0c7c3a8f4e2d1b0a998877"}}
     """
+    ERROR_REASON_THREAD_NOT_FOUND: _ErrorReason.ValueType  # 60
+    """--- threads ---
+
+    No such thread, or none that the caller may know of.
+    """
+    ERROR_REASON_THREAD_BUSY: _ErrorReason.ValueType  # 61
+    """A run of the thread, or the run to go on from, has not ended.
+    Metadata: active_run_id.
+    Example: {"reason": "THREAD_BUSY", "domain": "runwire.dev",
+      "metadata": {"active_run_id": "run_0190b3e2f0c57a3e9d1c2b4a5f6e7d8c"}}
+    """
+    ERROR_REASON_THREAD_HEAD_MISMATCH: _ErrorReason.ValueType  # 62
+    """The thread's head is not the run that the caller expects there.
+    Metadata: head_run_id.
+    Example: {"reason": "THREAD_HEAD_MISMATCH", "domain": "runwire.dev",
+      "metadata": {"head_run_id": "run_0190b3e2f0c57a3e9d1c2b4a5f6e7d8c"}}
+    """
+    ERROR_REASON_THREAD_IN_USE: _ErrorReason.ValueType  # 63
+    """The thread cannot be deleted: a run of it has not ended, or another thread goes on from one of its runs.
+    Metadata: active_run_id, thread_id.
+    Example: {"reason": "THREAD_IN_USE", "domain": "runwire.dev",
+      "metadata": {"active_run_id": "run_0190b3e2f0c57a3e9d1c2b4a5f6e7d8c"}}
+    """
+    ERROR_REASON_TOO_MANY_MESSAGES: _ErrorReason.ValueType  # 64
+    """More messages wait for the run's next turn than may.
+    Metadata: max_added_messages.
+    Example: {"reason": "TOO_MANY_MESSAGES", "domain": "runwire.dev",
+      "metadata": {"max_added_messages": "64"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists the reasons that google.rpc.ErrorInfo.reason and Error.reason carry, as text without the
@@ -370,8 +399,8 @@ Example: {"reason": "PROVIDER_INVALID_REQUEST", "domain": "runwire.dev",
   "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "400", "parameter": "temperature"}}
 """
 ERROR_REASON_CONTEXT_LENGTH_EXCEEDED: ErrorReason.ValueType  # 15
-"""The conversation does not fit the model's context window.
-Metadata: provider, model, status, attempts.
+"""The conversation does not fit the model's context window, or a thread is longer than the server takes in.
+Metadata: provider, model, status, attempts, limit.
 Example: {"reason": "CONTEXT_LENGTH_EXCEEDED", "domain": "runwire.dev",
   "metadata": {"provider": "openai", "model": "gpt-5-mini", "status": "400"}}
 """
@@ -584,5 +613,34 @@ ERROR_REASON_INPUT_ALREADY_ANSWERED: ErrorReason.ValueType  # 59
 Metadata: input_id.
 Example: {"reason": "INPUT_ALREADY_ANSWERED", "domain": "runwire.dev",
   "metadata": {"input_id": "in_019b0c6e5f0c7c3a8f4e2d1b0a998877"}}
+"""
+ERROR_REASON_THREAD_NOT_FOUND: ErrorReason.ValueType  # 60
+"""--- threads ---
+
+No such thread, or none that the caller may know of.
+"""
+ERROR_REASON_THREAD_BUSY: ErrorReason.ValueType  # 61
+"""A run of the thread, or the run to go on from, has not ended.
+Metadata: active_run_id.
+Example: {"reason": "THREAD_BUSY", "domain": "runwire.dev",
+  "metadata": {"active_run_id": "run_0190b3e2f0c57a3e9d1c2b4a5f6e7d8c"}}
+"""
+ERROR_REASON_THREAD_HEAD_MISMATCH: ErrorReason.ValueType  # 62
+"""The thread's head is not the run that the caller expects there.
+Metadata: head_run_id.
+Example: {"reason": "THREAD_HEAD_MISMATCH", "domain": "runwire.dev",
+  "metadata": {"head_run_id": "run_0190b3e2f0c57a3e9d1c2b4a5f6e7d8c"}}
+"""
+ERROR_REASON_THREAD_IN_USE: ErrorReason.ValueType  # 63
+"""The thread cannot be deleted: a run of it has not ended, or another thread goes on from one of its runs.
+Metadata: active_run_id, thread_id.
+Example: {"reason": "THREAD_IN_USE", "domain": "runwire.dev",
+  "metadata": {"active_run_id": "run_0190b3e2f0c57a3e9d1c2b4a5f6e7d8c"}}
+"""
+ERROR_REASON_TOO_MANY_MESSAGES: ErrorReason.ValueType  # 64
+"""More messages wait for the run's next turn than may.
+Metadata: max_added_messages.
+Example: {"reason": "TOO_MANY_MESSAGES", "domain": "runwire.dev",
+  "metadata": {"max_added_messages": "64"}}
 """
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

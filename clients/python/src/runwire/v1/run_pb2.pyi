@@ -391,6 +391,33 @@ class RunSpec(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    class _BusyPolicy:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _BusyPolicyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[RunSpec._BusyPolicy.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        BUSY_POLICY_UNSPECIFIED: RunSpec._BusyPolicy.ValueType  # 0
+        """As REJECT."""
+        BUSY_POLICY_REJECT: RunSpec._BusyPolicy.ValueType  # 1
+        """Fail with ABORTED / THREAD_BUSY."""
+        BUSY_POLICY_ENQUEUE: RunSpec._BusyPolicy.ValueType  # 2
+        """Wait in QUEUED until those before it have ended, first come, first served. Its time begins when it does."""
+        BUSY_POLICY_CANCEL_ACTIVE: RunSpec._BusyPolicy.ValueType  # 3
+        """Cancel the active run and those that wait, then start."""
+
+    class BusyPolicy(_BusyPolicy, metaclass=_BusyPolicyEnumTypeWrapper):
+        """BusyPolicy says what to do when the thread already has a run that has not ended."""
+
+    BUSY_POLICY_UNSPECIFIED: RunSpec.BusyPolicy.ValueType  # 0
+    """As REJECT."""
+    BUSY_POLICY_REJECT: RunSpec.BusyPolicy.ValueType  # 1
+    """Fail with ABORTED / THREAD_BUSY."""
+    BUSY_POLICY_ENQUEUE: RunSpec.BusyPolicy.ValueType  # 2
+    """Wait in QUEUED until those before it have ended, first come, first served. Its time begins when it does."""
+    BUSY_POLICY_CANCEL_ACTIVE: RunSpec.BusyPolicy.ValueType  # 3
+    """Cancel the active run and those that wait, then start."""
+
     @typing.final
     class LabelsEntry(google.protobuf.message.Message):
         DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -409,9 +436,24 @@ class RunSpec(google.protobuf.message.Message):
 
     AGENT_FIELD_NUMBER: builtins.int
     INPUT_FIELD_NUMBER: builtins.int
+    THREAD_ID_FIELD_NUMBER: builtins.int
+    PREVIOUS_RUN_ID_FIELD_NUMBER: builtins.int
+    FORK_POINT_FIELD_NUMBER: builtins.int
+    EXPECTED_HEAD_RUN_ID_FIELD_NUMBER: builtins.int
+    BUSY_POLICY_FIELD_NUMBER: builtins.int
     LIMITS_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
     POLICY_FIELD_NUMBER: builtins.int
+    thread_id: builtins.str
+    """Append to this thread and move its head."""
+    previous_run_id: builtins.str
+    """Fork: a new thread that begins after this run, which must have ended (ABORTED / THREAD_BUSY)."""
+    expected_head_run_id: builtins.str
+    """Optional, with thread_id. The head that the caller has seen; another head fails with
+    ABORTED / THREAD_HEAD_MISMATCH. This is the etag of a thread.
+    """
+    busy_policy: Global___RunSpec.BusyPolicy.ValueType
+    """Optional, with thread_id."""
     @property
     def agent(self) -> Global___Agent:
         """Required. The agent."""
@@ -419,6 +461,10 @@ class RunSpec(google.protobuf.message.Message):
     @property
     def input(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runwire.v1.message_pb2.Message]:
         """Required. The new messages."""
+
+    @property
+    def fork_point(self) -> Global___ForkPoint:
+        """Fork: a new thread that begins in the middle of a run, which may still work."""
 
     @property
     def limits(self) -> Global___RunLimits:
@@ -437,14 +483,42 @@ class RunSpec(google.protobuf.message.Message):
         *,
         agent: Global___Agent | None = ...,
         input: collections.abc.Iterable[runwire.v1.message_pb2.Message] | None = ...,
+        thread_id: builtins.str = ...,
+        previous_run_id: builtins.str = ...,
+        fork_point: Global___ForkPoint | None = ...,
+        expected_head_run_id: builtins.str = ...,
+        busy_policy: Global___RunSpec.BusyPolicy.ValueType = ...,
         limits: Global___RunLimits | None = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         policy: Global___ToolPolicy | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["agent", b"agent", "limits", b"limits", "policy", b"policy"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "input", b"input", "labels", b"labels", "limits", b"limits", "policy", b"policy"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["agent", b"agent", "continuation", b"continuation", "fork_point", b"fork_point", "limits", b"limits", "policy", b"policy", "previous_run_id", b"previous_run_id", "thread_id", b"thread_id"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent", "busy_policy", b"busy_policy", "continuation", b"continuation", "expected_head_run_id", b"expected_head_run_id", "fork_point", b"fork_point", "input", b"input", "labels", b"labels", "limits", b"limits", "policy", b"policy", "previous_run_id", b"previous_run_id", "thread_id", b"thread_id"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["continuation", b"continuation"]) -> typing.Literal["thread_id", "previous_run_id", "fork_point"] | None: ...
 
 Global___RunSpec: typing_extensions.TypeAlias = RunSpec
+
+@typing.final
+class ForkPoint(google.protobuf.message.Message):
+    """ForkPoint is a place in a run's log."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    run_id: builtins.str
+    """Required. The run."""
+    sequence: builtins.int
+    """Required, at least 1. Rounded down to the last point at which every tool call had its result."""
+    def __init__(
+        self,
+        *,
+        run_id: builtins.str = ...,
+        sequence: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["run_id", b"run_id", "sequence", b"sequence"]) -> None: ...
+
+Global___ForkPoint: typing_extensions.TypeAlias = ForkPoint
 
 @typing.final
 class Run(google.protobuf.message.Message):
@@ -461,7 +535,7 @@ class Run(google.protobuf.message.Message):
         STATE_UNSPECIFIED: Run._State.ValueType  # 0
         """Unset."""
         STATE_QUEUED: Run._State.ValueType  # 1
-        """Created; its first turn has not begun."""
+        """Waits for the runs before it in its thread."""
         STATE_RUNNING: Run._State.ValueType  # 2
         """Works."""
         STATE_INPUT_REQUIRED: Run._State.ValueType  # 3
@@ -481,7 +555,7 @@ class Run(google.protobuf.message.Message):
     STATE_UNSPECIFIED: Run.State.ValueType  # 0
     """Unset."""
     STATE_QUEUED: Run.State.ValueType  # 1
-    """Created; its first turn has not begun."""
+    """Waits for the runs before it in its thread."""
     STATE_RUNNING: Run.State.ValueType  # 2
     """Works."""
     STATE_INPUT_REQUIRED: Run.State.ValueType  # 3
@@ -530,6 +604,8 @@ class Run(google.protobuf.message.Message):
         def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
     ID_FIELD_NUMBER: builtins.int
+    THREAD_ID_FIELD_NUMBER: builtins.int
+    PREVIOUS_RUN_ID_FIELD_NUMBER: builtins.int
     ROOT_RUN_ID_FIELD_NUMBER: builtins.int
     PARENT_RUN_ID_FIELD_NUMBER: builtins.int
     PARENT_CALL_ID_FIELD_NUMBER: builtins.int
@@ -552,6 +628,10 @@ class Run(google.protobuf.message.Message):
     FINISH_REASON_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The id."""
+    thread_id: builtins.str
+    """The thread."""
+    previous_run_id: builtins.str
+    """The run that it goes on from: the one before it in the thread, or the one that its thread forks from."""
     root_run_id: builtins.str
     """The top of the tree of subagents; itself for a top run. The tree shares one event log."""
     parent_run_id: builtins.str
@@ -606,7 +686,7 @@ class Run(google.protobuf.message.Message):
 
     @property
     def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When its first turn began."""
+        """When it began: unset while it is QUEUED."""
 
     @property
     def usage_by_model(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, runwire.v1.message_pb2.Usage]:
@@ -616,6 +696,8 @@ class Run(google.protobuf.message.Message):
         self,
         *,
         id: builtins.str = ...,
+        thread_id: builtins.str = ...,
+        previous_run_id: builtins.str = ...,
         root_run_id: builtins.str = ...,
         parent_run_id: builtins.str = ...,
         parent_call_id: builtins.str = ...,
@@ -638,7 +720,7 @@ class Run(google.protobuf.message.Message):
         finish_reason: runwire.v1.message_pb2.FinishReason.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "output", b"output", "start_time", b"start_time", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_name", b"agent_name", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator", b"creator", "end_time", b"end_time", "error", b"error", "finish_reason", b"finish_reason", "id", b"id", "labels", b"labels", "last_sequence", b"last_sequence", "model", b"model", "output", b"output", "parent_call_id", b"parent_call_id", "parent_run_id", b"parent_run_id", "required_inputs", b"required_inputs", "root_run_id", b"root_run_id", "start_time", b"start_time", "state", b"state", "turn_count", b"turn_count", "usage", b"usage", "usage_by_model", b"usage_by_model"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_name", b"agent_name", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "creator", b"creator", "end_time", b"end_time", "error", b"error", "finish_reason", b"finish_reason", "id", b"id", "labels", b"labels", "last_sequence", b"last_sequence", "model", b"model", "output", b"output", "parent_call_id", b"parent_call_id", "parent_run_id", b"parent_run_id", "previous_run_id", b"previous_run_id", "required_inputs", b"required_inputs", "root_run_id", b"root_run_id", "start_time", b"start_time", "state", b"state", "thread_id", b"thread_id", "turn_count", b"turn_count", "usage", b"usage", "usage_by_model", b"usage_by_model"]) -> None: ...
 
 Global___Run: typing_extensions.TypeAlias = Run
 

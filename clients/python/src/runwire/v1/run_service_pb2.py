@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from runwire.v1 import message_pb2 as runwire_dot_v1_dot_message__pb2
 from runwire.v1 import run_pb2 as runwire_dot_v1_dot_run__pb2
 from runwire.v1 import tool_service_pb2 as runwire_dot_v1_dot_tool__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crunwire/v1/run_service.proto\x12\nrunwire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14runwire/v1/run.proto\x1a\x1drunwire/v1/tool_service.proto\"I\n\x10\x43reateRunRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12!\n\x04spec\x18\x02 \x01(\x0b\x32\x13.runwire.v1.RunSpec\"1\n\x11\x43reateRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run\"\xae\x02\n\x10\x41ttachRunRequest\x12+\n\x05start\x18\x01 \x01(\x0b\x32\x1a.runwire.v1.AttachRunStartH\x00\x12,\n\x06report\x18\x02 \x01(\x0b\x32\x1a.runwire.v1.ToolCallReportH\x00\x12(\n\x06update\x18\x03 \x01(\x0b\x32\x16.runwire.v1.HostUpdateH\x00\x12)\n\x06\x61nswer\x18\x04 \x01(\x0b\x32\x17.runwire.v1.InputAnswerH\x00\x12\x33\n\x0c\x63\x61ncellation\x18\x05 \x01(\x0b\x32\x1b.runwire.v1.RunCancellationH\x00\x12*\n\theartbeat\x18\x06 \x01(\x0b\x32\x15.runwire.v1.HeartbeatH\x00\x42\t\n\x07message\"\xf0\x03\n\x0e\x41ttachRunStart\x12%\n\x06\x63reate\x18\x01 \x01(\x0b\x32\x13.runwire.v1.RunSpecH\x00\x12\x10\n\x06run_id\x18\x02 \x01(\tH\x00\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x1b\n\x0e\x61\x66ter_sequence\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12!\n\x14max_concurrent_calls\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12*\n\tin_flight\x18\x06 \x03(\x0b\x32\x17.runwire.v1.ToolCallRef\x12\x42\n\ron_disconnect\x18\x07 \x01(\x0e\x32+.runwire.v1.AttachRunStart.DisconnectPolicy\x12\x0f\n\x07host_id\x18\x08 \x01(\t\x12\'\n\x06\x64\x65tail\x18\t \x01(\x0e\x32\x17.runwire.v1.EventDetail\"q\n\x10\x44isconnectPolicy\x12!\n\x1d\x44ISCONNECT_POLICY_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44ISCONNECT_POLICY_DETACH\x10\x01\x12\x1c\n\x18\x44ISCONNECT_POLICY_CANCEL\x10\x02\x42\x08\n\x06targetB\x11\n\x0f_after_sequenceB\x17\n\x15_max_concurrent_calls\"!\n\x0fRunCancellation\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xa4\x01\n\x11\x41ttachRunResponse\x12/\n\x07started\x18\x01 \x01(\x0b\x32\x1c.runwire.v1.AttachRunStartedH\x00\x12\'\n\x06\x65vents\x18\x02 \x01(\x0b\x32\x15.runwire.v1.RunEventsH\x00\x12*\n\x07\x63ommand\x18\x03 \x01(\x0b\x32\x17.runwire.v1.HostCommandH\x00\x42\t\n\x07message\"Z\n\x10\x41ttachRunStarted\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run\x12(\n\x07session\x18\x02 \x01(\x0b\x32\x17.runwire.v1.HostSession\"1\n\tRunEvents\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.runwire.v1.RunEvent\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\".\n\x0eGetRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run\"\xad\x02\n\tRunFilter\x12%\n\x06states\x18\x02 \x03(\x0e\x32\x15.runwire.v1.Run.State\x12\x31\n\x06labels\x18\x03 \x03(\x0b\x32!.runwire.v1.RunFilter.LabelsEntry\x12\x12\n\nagent_name\x18\x04 \x01(\t\x12\x33\n\x0fmin_create_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fmax_create_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11include_subagents\x18\x07 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"_\n\x0fListRunsRequest\x12%\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x15.runwire.v1.RunFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"J\n\x10ListRunsResponse\x12\x1d\n\x04runs\x18\x01 \x03(\x0b\x32\x0f.runwire.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"z\n\x0fWatchRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\'\n\x06\x64\x65tail\x18\x03 \x01(\x0e\x32\x17.runwire.v1.EventDetailB\x11\n\x0f_after_sequence\"8\n\x10WatchRunResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.runwire.v1.RunEvent\"\x8c\x01\n\x10WatchRunsRequest\x12%\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x15.runwire.v1.RunFilter\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\'\n\x06\x64\x65tail\x18\x03 \x01(\x0e\x32\x17.runwire.v1.EventDetail\x12\x18\n\x10include_finished\x18\x04 \x01(\x08\"^\n\x11WatchRunsResponse\x12\x13\n\x0broot_run_id\x18\x01 \x01(\t\x12$\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x14.runwire.v1.RunEvent\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"N\n\x12\x41nswerInputRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12(\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x17.runwire.v1.InputAnswer\"3\n\x13\x41nswerInputResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run\"2\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"1\n\x11\x43\x61ncelRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run*\\\n\x0b\x45ventDetail\x12\x1c\n\x18\x45VENT_DETAIL_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45VENT_DETAIL_FULL\x10\x01\x12\x18\n\x14\x45VENT_DETAIL_DURABLE\x10\x02\x32\xdb\x04\n\nRunService\x12H\n\tCreateRun\x12\x1c.runwire.v1.CreateRunRequest\x1a\x1d.runwire.v1.CreateRunResponse\x12L\n\tAttachRun\x12\x1c.runwire.v1.AttachRunRequest\x1a\x1d.runwire.v1.AttachRunResponse(\x01\x30\x01\x12?\n\x06GetRun\x12\x19.runwire.v1.GetRunRequest\x1a\x1a.runwire.v1.GetRunResponse\x12\x45\n\x08ListRuns\x12\x1b.runwire.v1.ListRunsRequest\x1a\x1c.runwire.v1.ListRunsResponse\x12G\n\x08WatchRun\x12\x1b.runwire.v1.WatchRunRequest\x1a\x1c.runwire.v1.WatchRunResponse0\x01\x12J\n\tWatchRuns\x12\x1c.runwire.v1.WatchRunsRequest\x1a\x1d.runwire.v1.WatchRunsResponse0\x01\x12N\n\x0b\x41nswerInput\x12\x1e.runwire.v1.AnswerInputRequest\x1a\x1f.runwire.v1.AnswerInputResponse\x12H\n\tCancelRun\x12\x1c.runwire.v1.CancelRunRequest\x1a\x1d.runwire.v1.CancelRunResponseB7\n\x0e\x64\x65v.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crunwire/v1/run_service.proto\x12\nrunwire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18runwire/v1/message.proto\x1a\x14runwire/v1/run.proto\x1a\x1drunwire/v1/tool_service.proto\"I\n\x10\x43reateRunRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12!\n\x04spec\x18\x02 \x01(\x0b\x32\x13.runwire.v1.RunSpec\"1\n\x11\x43reateRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run\"\xdb\x02\n\x10\x41ttachRunRequest\x12+\n\x05start\x18\x01 \x01(\x0b\x32\x1a.runwire.v1.AttachRunStartH\x00\x12,\n\x06report\x18\x02 \x01(\x0b\x32\x1a.runwire.v1.ToolCallReportH\x00\x12(\n\x06update\x18\x03 \x01(\x0b\x32\x16.runwire.v1.HostUpdateH\x00\x12)\n\x06\x61nswer\x18\x04 \x01(\x0b\x32\x17.runwire.v1.InputAnswerH\x00\x12\x33\n\x0c\x63\x61ncellation\x18\x05 \x01(\x0b\x32\x1b.runwire.v1.RunCancellationH\x00\x12*\n\theartbeat\x18\x06 \x01(\x0b\x32\x15.runwire.v1.HeartbeatH\x00\x12+\n\x08messages\x18\x07 \x01(\x0b\x32\x17.runwire.v1.RunMessagesH\x00\x42\t\n\x07message\"H\n\x0bRunMessages\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x08messages\x18\x02 \x03(\x0b\x32\x13.runwire.v1.Message\"\xf0\x03\n\x0e\x41ttachRunStart\x12%\n\x06\x63reate\x18\x01 \x01(\x0b\x32\x13.runwire.v1.RunSpecH\x00\x12\x10\n\x06run_id\x18\x02 \x01(\tH\x00\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x1b\n\x0e\x61\x66ter_sequence\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12!\n\x14max_concurrent_calls\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12*\n\tin_flight\x18\x06 \x03(\x0b\x32\x17.runwire.v1.ToolCallRef\x12\x42\n\ron_disconnect\x18\x07 \x01(\x0e\x32+.runwire.v1.AttachRunStart.DisconnectPolicy\x12\x0f\n\x07host_id\x18\x08 \x01(\t\x12\'\n\x06\x64\x65tail\x18\t \x01(\x0e\x32\x17.runwire.v1.EventDetail\"q\n\x10\x44isconnectPolicy\x12!\n\x1d\x44ISCONNECT_POLICY_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44ISCONNECT_POLICY_DETACH\x10\x01\x12\x1c\n\x18\x44ISCONNECT_POLICY_CANCEL\x10\x02\x42\x08\n\x06targetB\x11\n\x0f_after_sequenceB\x17\n\x15_max_concurrent_calls\"!\n\x0fRunCancellation\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xa4\x01\n\x11\x41ttachRunResponse\x12/\n\x07started\x18\x01 \x01(\x0b\x32\x1c.runwire.v1.AttachRunStartedH\x00\x12\'\n\x06\x65vents\x18\x02 \x01(\x0b\x32\x15.runwire.v1.RunEventsH\x00\x12*\n\x07\x63ommand\x18\x03 \x01(\x0b\x32\x17.runwire.v1.HostCommandH\x00\x42\t\n\x07message\"Z\n\x10\x41ttachRunStarted\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run\x12(\n\x07session\x18\x02 \x01(\x0b\x32\x17.runwire.v1.HostSession\"1\n\tRunEvents\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.runwire.v1.RunEvent\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\".\n\x0eGetRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run\"\xc0\x02\n\tRunFilter\x12\x11\n\tthread_id\x18\x01 \x01(\t\x12%\n\x06states\x18\x02 \x03(\x0e\x32\x15.runwire.v1.Run.State\x12\x31\n\x06labels\x18\x03 \x03(\x0b\x32!.runwire.v1.RunFilter.LabelsEntry\x12\x12\n\nagent_name\x18\x04 \x01(\t\x12\x33\n\x0fmin_create_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fmax_create_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11include_subagents\x18\x07 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"_\n\x0fListRunsRequest\x12%\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x15.runwire.v1.RunFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"J\n\x10ListRunsResponse\x12\x1d\n\x04runs\x18\x01 \x03(\x0b\x32\x0f.runwire.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"z\n\x0fWatchRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\'\n\x06\x64\x65tail\x18\x03 \x01(\x0e\x32\x17.runwire.v1.EventDetailB\x11\n\x0f_after_sequence\"8\n\x10WatchRunResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.runwire.v1.RunEvent\"\x8c\x01\n\x10WatchRunsRequest\x12%\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x15.runwire.v1.RunFilter\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\'\n\x06\x64\x65tail\x18\x03 \x01(\x0e\x32\x17.runwire.v1.EventDetail\x12\x18\n\x10include_finished\x18\x04 \x01(\x08\"^\n\x11WatchRunsResponse\x12\x13\n\x0broot_run_id\x18\x01 \x01(\t\x12$\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x14.runwire.v1.RunEvent\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"N\n\x12\x41nswerInputRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12(\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x17.runwire.v1.InputAnswer\"3\n\x13\x41nswerInputResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run\"2\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"1\n\x11\x43\x61ncelRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run\"R\n\x15\x41\x64\x64RunMessagesRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12)\n\x08messages\x18\x02 \x01(\x0b\x32\x17.runwire.v1.RunMessages\"6\n\x16\x41\x64\x64RunMessagesResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.runwire.v1.Run*\\\n\x0b\x45ventDetail\x12\x1c\n\x18\x45VENT_DETAIL_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45VENT_DETAIL_FULL\x10\x01\x12\x18\n\x14\x45VENT_DETAIL_DURABLE\x10\x02\x32\xb4\x05\n\nRunService\x12H\n\tCreateRun\x12\x1c.runwire.v1.CreateRunRequest\x1a\x1d.runwire.v1.CreateRunResponse\x12L\n\tAttachRun\x12\x1c.runwire.v1.AttachRunRequest\x1a\x1d.runwire.v1.AttachRunResponse(\x01\x30\x01\x12?\n\x06GetRun\x12\x19.runwire.v1.GetRunRequest\x1a\x1a.runwire.v1.GetRunResponse\x12\x45\n\x08ListRuns\x12\x1b.runwire.v1.ListRunsRequest\x1a\x1c.runwire.v1.ListRunsResponse\x12G\n\x08WatchRun\x12\x1b.runwire.v1.WatchRunRequest\x1a\x1c.runwire.v1.WatchRunResponse0\x01\x12J\n\tWatchRuns\x12\x1c.runwire.v1.WatchRunsRequest\x1a\x1d.runwire.v1.WatchRunsResponse0\x01\x12N\n\x0b\x41nswerInput\x12\x1e.runwire.v1.AnswerInputRequest\x1a\x1f.runwire.v1.AnswerInputResponse\x12H\n\tCancelRun\x12\x1c.runwire.v1.CancelRunRequest\x1a\x1d.runwire.v1.CancelRunResponse\x12W\n\x0e\x41\x64\x64RunMessages\x12!.runwire.v1.AddRunMessagesRequest\x1a\".runwire.v1.AddRunMessagesResponseB7\n\x0e\x64\x65v.runwire.v1P\x01Z#runwire.dev/go/runwire/v1;runwirev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,54 +38,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.runwire.v1P\001Z#runwire.dev/go/runwire/v1;runwirev1'
   _globals['_RUNFILTER_LABELSENTRY']._loaded_options = None
   _globals['_RUNFILTER_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_EVENTDETAIL']._serialized_start=2620
-  _globals['_EVENTDETAIL']._serialized_end=2712
-  _globals['_CREATERUNREQUEST']._serialized_start=130
-  _globals['_CREATERUNREQUEST']._serialized_end=203
-  _globals['_CREATERUNRESPONSE']._serialized_start=205
-  _globals['_CREATERUNRESPONSE']._serialized_end=254
-  _globals['_ATTACHRUNREQUEST']._serialized_start=257
-  _globals['_ATTACHRUNREQUEST']._serialized_end=559
-  _globals['_ATTACHRUNSTART']._serialized_start=562
-  _globals['_ATTACHRUNSTART']._serialized_end=1058
-  _globals['_ATTACHRUNSTART_DISCONNECTPOLICY']._serialized_start=891
-  _globals['_ATTACHRUNSTART_DISCONNECTPOLICY']._serialized_end=1004
-  _globals['_RUNCANCELLATION']._serialized_start=1060
-  _globals['_RUNCANCELLATION']._serialized_end=1093
-  _globals['_ATTACHRUNRESPONSE']._serialized_start=1096
-  _globals['_ATTACHRUNRESPONSE']._serialized_end=1260
-  _globals['_ATTACHRUNSTARTED']._serialized_start=1262
-  _globals['_ATTACHRUNSTARTED']._serialized_end=1352
-  _globals['_RUNEVENTS']._serialized_start=1354
-  _globals['_RUNEVENTS']._serialized_end=1403
-  _globals['_GETRUNREQUEST']._serialized_start=1405
-  _globals['_GETRUNREQUEST']._serialized_end=1436
-  _globals['_GETRUNRESPONSE']._serialized_start=1438
-  _globals['_GETRUNRESPONSE']._serialized_end=1484
-  _globals['_RUNFILTER']._serialized_start=1487
-  _globals['_RUNFILTER']._serialized_end=1788
-  _globals['_RUNFILTER_LABELSENTRY']._serialized_start=1743
-  _globals['_RUNFILTER_LABELSENTRY']._serialized_end=1788
-  _globals['_LISTRUNSREQUEST']._serialized_start=1790
-  _globals['_LISTRUNSREQUEST']._serialized_end=1885
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1887
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1961
-  _globals['_WATCHRUNREQUEST']._serialized_start=1963
-  _globals['_WATCHRUNREQUEST']._serialized_end=2085
-  _globals['_WATCHRUNRESPONSE']._serialized_start=2087
-  _globals['_WATCHRUNRESPONSE']._serialized_end=2143
-  _globals['_WATCHRUNSREQUEST']._serialized_start=2146
-  _globals['_WATCHRUNSREQUEST']._serialized_end=2286
-  _globals['_WATCHRUNSRESPONSE']._serialized_start=2288
-  _globals['_WATCHRUNSRESPONSE']._serialized_end=2382
-  _globals['_ANSWERINPUTREQUEST']._serialized_start=2384
-  _globals['_ANSWERINPUTREQUEST']._serialized_end=2462
-  _globals['_ANSWERINPUTRESPONSE']._serialized_start=2464
-  _globals['_ANSWERINPUTRESPONSE']._serialized_end=2515
-  _globals['_CANCELRUNREQUEST']._serialized_start=2517
-  _globals['_CANCELRUNREQUEST']._serialized_end=2567
-  _globals['_CANCELRUNRESPONSE']._serialized_start=2569
-  _globals['_CANCELRUNRESPONSE']._serialized_end=2618
-  _globals['_RUNSERVICE']._serialized_start=2715
-  _globals['_RUNSERVICE']._serialized_end=3318
+  _globals['_EVENTDETAIL']._serialized_start=2924
+  _globals['_EVENTDETAIL']._serialized_end=3016
+  _globals['_CREATERUNREQUEST']._serialized_start=156
+  _globals['_CREATERUNREQUEST']._serialized_end=229
+  _globals['_CREATERUNRESPONSE']._serialized_start=231
+  _globals['_CREATERUNRESPONSE']._serialized_end=280
+  _globals['_ATTACHRUNREQUEST']._serialized_start=283
+  _globals['_ATTACHRUNREQUEST']._serialized_end=630
+  _globals['_RUNMESSAGES']._serialized_start=632
+  _globals['_RUNMESSAGES']._serialized_end=704
+  _globals['_ATTACHRUNSTART']._serialized_start=707
+  _globals['_ATTACHRUNSTART']._serialized_end=1203
+  _globals['_ATTACHRUNSTART_DISCONNECTPOLICY']._serialized_start=1036
+  _globals['_ATTACHRUNSTART_DISCONNECTPOLICY']._serialized_end=1149
+  _globals['_RUNCANCELLATION']._serialized_start=1205
+  _globals['_RUNCANCELLATION']._serialized_end=1238
+  _globals['_ATTACHRUNRESPONSE']._serialized_start=1241
+  _globals['_ATTACHRUNRESPONSE']._serialized_end=1405
+  _globals['_ATTACHRUNSTARTED']._serialized_start=1407
+  _globals['_ATTACHRUNSTARTED']._serialized_end=1497
+  _globals['_RUNEVENTS']._serialized_start=1499
+  _globals['_RUNEVENTS']._serialized_end=1548
+  _globals['_GETRUNREQUEST']._serialized_start=1550
+  _globals['_GETRUNREQUEST']._serialized_end=1581
+  _globals['_GETRUNRESPONSE']._serialized_start=1583
+  _globals['_GETRUNRESPONSE']._serialized_end=1629
+  _globals['_RUNFILTER']._serialized_start=1632
+  _globals['_RUNFILTER']._serialized_end=1952
+  _globals['_RUNFILTER_LABELSENTRY']._serialized_start=1907
+  _globals['_RUNFILTER_LABELSENTRY']._serialized_end=1952
+  _globals['_LISTRUNSREQUEST']._serialized_start=1954
+  _globals['_LISTRUNSREQUEST']._serialized_end=2049
+  _globals['_LISTRUNSRESPONSE']._serialized_start=2051
+  _globals['_LISTRUNSRESPONSE']._serialized_end=2125
+  _globals['_WATCHRUNREQUEST']._serialized_start=2127
+  _globals['_WATCHRUNREQUEST']._serialized_end=2249
+  _globals['_WATCHRUNRESPONSE']._serialized_start=2251
+  _globals['_WATCHRUNRESPONSE']._serialized_end=2307
+  _globals['_WATCHRUNSREQUEST']._serialized_start=2310
+  _globals['_WATCHRUNSREQUEST']._serialized_end=2450
+  _globals['_WATCHRUNSRESPONSE']._serialized_start=2452
+  _globals['_WATCHRUNSRESPONSE']._serialized_end=2546
+  _globals['_ANSWERINPUTREQUEST']._serialized_start=2548
+  _globals['_ANSWERINPUTREQUEST']._serialized_end=2626
+  _globals['_ANSWERINPUTRESPONSE']._serialized_start=2628
+  _globals['_ANSWERINPUTRESPONSE']._serialized_end=2679
+  _globals['_CANCELRUNREQUEST']._serialized_start=2681
+  _globals['_CANCELRUNREQUEST']._serialized_end=2731
+  _globals['_CANCELRUNRESPONSE']._serialized_start=2733
+  _globals['_CANCELRUNRESPONSE']._serialized_end=2782
+  _globals['_ADDRUNMESSAGESREQUEST']._serialized_start=2784
+  _globals['_ADDRUNMESSAGESREQUEST']._serialized_end=2866
+  _globals['_ADDRUNMESSAGESRESPONSE']._serialized_start=2868
+  _globals['_ADDRUNMESSAGESRESPONSE']._serialized_end=2922
+  _globals['_RUNSERVICE']._serialized_start=3019
+  _globals['_RUNSERVICE']._serialized_end=3711
 # @@protoc_insertion_point(module_scope)

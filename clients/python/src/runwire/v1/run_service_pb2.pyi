@@ -10,6 +10,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import runwire.v1.message_pb2
 import runwire.v1.run_pb2
 import runwire.v1.tool_service_pb2
 import sys
@@ -106,6 +107,7 @@ class AttachRunRequest(google.protobuf.message.Message):
     ANSWER_FIELD_NUMBER: builtins.int
     CANCELLATION_FIELD_NUMBER: builtins.int
     HEARTBEAT_FIELD_NUMBER: builtins.int
+    MESSAGES_FIELD_NUMBER: builtins.int
     @property
     def start(self) -> Global___AttachRunStart:
         """First, once."""
@@ -132,6 +134,10 @@ class AttachRunRequest(google.protobuf.message.Message):
     def heartbeat(self) -> runwire.v1.run_pb2.Heartbeat:
         """The caller lives."""
 
+    @property
+    def messages(self) -> Global___RunMessages:
+        """As AddRunMessages. Too late for a run that has just ended, they are dropped: the run's end says so."""
+
     def __init__(
         self,
         *,
@@ -141,12 +147,37 @@ class AttachRunRequest(google.protobuf.message.Message):
         answer: runwire.v1.run_pb2.InputAnswer | None = ...,
         cancellation: Global___RunCancellation | None = ...,
         heartbeat: runwire.v1.run_pb2.Heartbeat | None = ...,
+        messages: Global___RunMessages | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["answer", b"answer", "cancellation", b"cancellation", "heartbeat", b"heartbeat", "message", b"message", "report", b"report", "start", b"start", "update", b"update"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answer", b"answer", "cancellation", b"cancellation", "heartbeat", b"heartbeat", "message", b"message", "report", b"report", "start", b"start", "update", b"update"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["start", "report", "update", "answer", "cancellation", "heartbeat"] | None: ...
+    def HasField(self, field_name: typing.Literal["answer", b"answer", "cancellation", b"cancellation", "heartbeat", b"heartbeat", "message", b"message", "messages", b"messages", "report", b"report", "start", b"start", "update", b"update"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "cancellation", b"cancellation", "heartbeat", b"heartbeat", "message", b"message", "messages", b"messages", "report", b"report", "start", b"start", "update", b"update"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["message", b"message"]) -> typing.Literal["start", "report", "update", "answer", "cancellation", "heartbeat", "messages"] | None: ...
 
 Global___AttachRunRequest: typing_extensions.TypeAlias = AttachRunRequest
+
+@typing.final
+class RunMessages(google.protobuf.message.Message):
+    """RunMessages steers a run."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    MESSAGES_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """Optional, recommended. A UUID that the caller makes: the same id again adds nothing."""
+    @property
+    def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[runwire.v1.message_pb2.Message]:
+        """Required. The messages, by the user."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        messages: collections.abc.Iterable[runwire.v1.message_pb2.Message] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["messages", b"messages", "request_id", b"request_id"]) -> None: ...
+
+Global___RunMessages: typing_extensions.TypeAlias = RunMessages
 
 @typing.final
 class AttachRunStart(google.protobuf.message.Message):
@@ -395,12 +426,15 @@ class RunFilter(google.protobuf.message.Message):
         ) -> None: ...
         def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
+    THREAD_ID_FIELD_NUMBER: builtins.int
     STATES_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
     AGENT_NAME_FIELD_NUMBER: builtins.int
     MIN_CREATE_TIME_FIELD_NUMBER: builtins.int
     MAX_CREATE_TIME_FIELD_NUMBER: builtins.int
     INCLUDE_SUBAGENTS_FIELD_NUMBER: builtins.int
+    thread_id: builtins.str
+    """Of this thread."""
     agent_name: builtins.str
     """Of this agent."""
     include_subagents: builtins.bool
@@ -424,6 +458,7 @@ class RunFilter(google.protobuf.message.Message):
     def __init__(
         self,
         *,
+        thread_id: builtins.str = ...,
         states: collections.abc.Iterable[runwire.v1.run_pb2.Run.State.ValueType] | None = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         agent_name: builtins.str = ...,
@@ -432,7 +467,7 @@ class RunFilter(google.protobuf.message.Message):
         include_subagents: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["max_create_time", b"max_create_time", "min_create_time", b"min_create_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_name", b"agent_name", "include_subagents", b"include_subagents", "labels", b"labels", "max_create_time", b"max_create_time", "min_create_time", b"min_create_time", "states", b"states"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_name", b"agent_name", "include_subagents", b"include_subagents", "labels", b"labels", "max_create_time", b"max_create_time", "min_create_time", b"min_create_time", "states", b"states", "thread_id", b"thread_id"]) -> None: ...
 
 Global___RunFilter: typing_extensions.TypeAlias = RunFilter
 
@@ -690,3 +725,49 @@ class CancelRunResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["run", b"run"]) -> None: ...
 
 Global___CancelRunResponse: typing_extensions.TypeAlias = CancelRunResponse
+
+@typing.final
+class AddRunMessagesRequest(google.protobuf.message.Message):
+    """AddRunMessagesRequest steers a run."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: builtins.int
+    MESSAGES_FIELD_NUMBER: builtins.int
+    run_id: builtins.str
+    """Required. The run. FAILED_PRECONDITION / RUN_FINISHED once it has ended."""
+    @property
+    def messages(self) -> Global___RunMessages:
+        """Required. The messages."""
+
+    def __init__(
+        self,
+        *,
+        run_id: builtins.str = ...,
+        messages: Global___RunMessages | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["messages", b"messages"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["messages", b"messages", "run_id", b"run_id"]) -> None: ...
+
+Global___AddRunMessagesRequest: typing_extensions.TypeAlias = AddRunMessagesRequest
+
+@typing.final
+class AddRunMessagesResponse(google.protobuf.message.Message):
+    """AddRunMessagesResponse holds the run after it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    @property
+    def run(self) -> runwire.v1.run_pb2.Run:
+        """The run."""
+
+    def __init__(
+        self,
+        *,
+        run: runwire.v1.run_pb2.Run | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["run", b"run"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["run", b"run"]) -> None: ...
+
+Global___AddRunMessagesResponse: typing_extensions.TypeAlias = AddRunMessagesResponse

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RunServiceStub(object):
-    """RunService creates, watches and cancels runs.
+    """RunService creates, watches, steers and cancels runs.
     """
 
     def __init__(self, channel):
@@ -75,10 +75,15 @@ class RunServiceStub(object):
                 request_serializer=runwire_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=runwire_dot_v1_dot_run__service__pb2.CancelRunResponse.FromString,
                 _registered_method=True)
+        self.AddRunMessages = channel.unary_unary(
+                '/runwire.v1.RunService/AddRunMessages',
+                request_serializer=runwire_dot_v1_dot_run__service__pb2.AddRunMessagesRequest.SerializeToString,
+                response_deserializer=runwire_dot_v1_dot_run__service__pb2.AddRunMessagesResponse.FromString,
+                _registered_method=True)
 
 
 class RunServiceServicer(object):
-    """RunService creates, watches and cancels runs.
+    """RunService creates, watches, steers and cancels runs.
     """
 
     def CreateRun(self, request, context):
@@ -141,6 +146,14 @@ class RunServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddRunMessages(self, request, context):
+        """AddRunMessages steers a run: the messages reach the model with its next turn, and a run that would have ended
+        has another one. They are stored when the call returns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RunServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -184,6 +197,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     request_deserializer=runwire_dot_v1_dot_run__service__pb2.CancelRunRequest.FromString,
                     response_serializer=runwire_dot_v1_dot_run__service__pb2.CancelRunResponse.SerializeToString,
             ),
+            'AddRunMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddRunMessages,
+                    request_deserializer=runwire_dot_v1_dot_run__service__pb2.AddRunMessagesRequest.FromString,
+                    response_serializer=runwire_dot_v1_dot_run__service__pb2.AddRunMessagesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'runwire.v1.RunService', rpc_method_handlers)
@@ -193,7 +211,7 @@ def add_RunServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RunService(object):
-    """RunService creates, watches and cancels runs.
+    """RunService creates, watches, steers and cancels runs.
     """
 
     @staticmethod
@@ -402,6 +420,33 @@ class RunService(object):
             '/runwire.v1.RunService/CancelRun',
             runwire_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
             runwire_dot_v1_dot_run__service__pb2.CancelRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddRunMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/runwire.v1.RunService/AddRunMessages',
+            runwire_dot_v1_dot_run__service__pb2.AddRunMessagesRequest.SerializeToString,
+            runwire_dot_v1_dot_run__service__pb2.AddRunMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

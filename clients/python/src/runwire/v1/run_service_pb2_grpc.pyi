@@ -153,8 +153,24 @@ _RunServiceCancelRunType = typing_extensions.TypeVar(
     ],
 )
 
-class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachRunType, _RunServiceGetRunType, _RunServiceListRunsType, _RunServiceWatchRunType, _RunServiceWatchRunsType, _RunServiceAnswerInputType, _RunServiceCancelRunType]):
-    """RunService creates, watches and cancels runs."""
+_RunServiceAddRunMessagesType = typing_extensions.TypeVar(
+    '_RunServiceAddRunMessagesType',
+    grpc.UnaryUnaryMultiCallable[
+        runwire.v1.run_service_pb2.AddRunMessagesRequest,
+        runwire.v1.run_service_pb2.AddRunMessagesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        runwire.v1.run_service_pb2.AddRunMessagesRequest,
+        runwire.v1.run_service_pb2.AddRunMessagesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        runwire.v1.run_service_pb2.AddRunMessagesRequest,
+        runwire.v1.run_service_pb2.AddRunMessagesResponse,
+    ],
+)
+
+class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachRunType, _RunServiceGetRunType, _RunServiceListRunsType, _RunServiceWatchRunType, _RunServiceWatchRunsType, _RunServiceAnswerInputType, _RunServiceCancelRunType, _RunServiceAddRunMessagesType]):
+    """RunService creates, watches, steers and cancels runs."""
 
     @typing.overload
     def __init__(self: RunServiceStub[
@@ -189,6 +205,10 @@ class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachR
         grpc.UnaryUnaryMultiCallable[
             runwire.v1.run_service_pb2.CancelRunRequest,
             runwire.v1.run_service_pb2.CancelRunResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            runwire.v1.run_service_pb2.AddRunMessagesRequest,
+            runwire.v1.run_service_pb2.AddRunMessagesResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -226,6 +246,10 @@ class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachR
             runwire.v1.run_service_pb2.CancelRunRequest,
             runwire.v1.run_service_pb2.CancelRunResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            runwire.v1.run_service_pb2.AddRunMessagesRequest,
+            runwire.v1.run_service_pb2.AddRunMessagesResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     CreateRun: _RunServiceCreateRunType
@@ -260,6 +284,11 @@ class RunServiceStub(typing.Generic[_RunServiceCreateRunType, _RunServiceAttachR
     CancelRun: _RunServiceCancelRunType
     """CancelRun asks a run to stop. Idempotent. Cooperative: watch for the end."""
 
+    AddRunMessages: _RunServiceAddRunMessagesType
+    """AddRunMessages steers a run: the messages reach the model with its next turn, and a run that would have ended
+    has another one. They are stored when the call returns.
+    """
+
 RunServiceAsyncStub: typing_extensions.TypeAlias = RunServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         runwire.v1.run_service_pb2.CreateRunRequest,
@@ -293,10 +322,14 @@ RunServiceAsyncStub: typing_extensions.TypeAlias = RunServiceStub[
         runwire.v1.run_service_pb2.CancelRunRequest,
         runwire.v1.run_service_pb2.CancelRunResponse,
     ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        runwire.v1.run_service_pb2.AddRunMessagesRequest,
+        runwire.v1.run_service_pb2.AddRunMessagesResponse,
+    ],
 ]
 
 class RunServiceServicer(metaclass=abc.ABCMeta):
-    """RunService creates, watches and cancels runs."""
+    """RunService creates, watches, steers and cancels runs."""
 
     @abc.abstractmethod
     def CreateRun(
@@ -369,5 +402,15 @@ class RunServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[runwire.v1.run_service_pb2.CancelRunResponse, collections.abc.Awaitable[runwire.v1.run_service_pb2.CancelRunResponse]]:
         """CancelRun asks a run to stop. Idempotent. Cooperative: watch for the end."""
+
+    @abc.abstractmethod
+    def AddRunMessages(
+        self,
+        request: runwire.v1.run_service_pb2.AddRunMessagesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[runwire.v1.run_service_pb2.AddRunMessagesResponse, collections.abc.Awaitable[runwire.v1.run_service_pb2.AddRunMessagesResponse]]:
+        """AddRunMessages steers a run: the messages reach the model with its next turn, and a run that would have ended
+        has another one. They are stored when the call returns.
+        """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

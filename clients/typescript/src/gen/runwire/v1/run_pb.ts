@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runwire/v1/run.proto.
  */
 export const file_runwire_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChRydW53aXJlL3YxL3J1bi5wcm90bxIKcnVud2lyZS52MSKrAQoFQWdlbnQSDAoEbmFtZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9mYWxsYmFja19tb2RlbHMYAyADKAkSFAoMaW5zdHJ1Y3Rpb25zGAQgASgJEiYKBXRvb2xzGAUgAygLMhcucnVud2lyZS52MS5Ub29sQmluZGluZxIuCgdvcHRpb25zGAYgASgLMh0ucnVud2lyZS52MS5HZW5lcmF0aW9uT3B0aW9ucyKmAgoLVG9vbEJpbmRpbmcSJAoIYXR0YWNoZWQYASABKAsyEC5ydW53aXJlLnYxLlRvb2xIABIoCgZob3N0ZWQYAiABKAsyFi5ydW53aXJlLnYxLkhvc3RlZFRvb2xIABIoCghzdWJhZ2VudBgDIAEoCzIULnJ1bndpcmUudjEuU3ViYWdlbnRIABIqCgd0aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDmFjY2VwdF90aW1lb3V0GAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKEHByb2dyZXNzX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCQoHYmluZGluZyLYAQoKSG9zdGVkVG9vbBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHaG9zdF9pZBgDIAEoCRI7Cgtob3N0X2xhYmVscxgEIAMoCzImLnJ1bndpcmUudjEuSG9zdGVkVG9vbC5Ib3N0TGFiZWxzRW50cnkSKgoIYWZmaW5pdHkYBSABKA4yGC5ydW53aXJlLnYxLkhvc3RBZmZpbml0eRoxCg9Ib3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJMCghTdWJhZ2VudBIeCgR0b29sGAEgASgLMhAucnVud2lyZS52MS5Ub29sEiAKBWFnZW50GAIgASgLMhEucnVud2lyZS52MS5BZ2VudCJlCgpUb29sUG9saWN5EiUKBXJ1bGVzGAEgAygLMhYucnVud2lyZS52MS5Qb2xpY3lSdWxlEjAKDmRlZmF1bHRfYWN0aW9uGAIgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24iqQEKClBvbGljeVJ1bGUSEQoJdG9vbF9nbG9iGAEgASgJEhYKCXJlYWRfb25seRgCIAEoCEgAiAEBEhgKC2Rlc3RydWN0aXZlGAMgASgISAGIAQESKAoGYWN0aW9uGAQgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24SDgoGcmVhc29uGAUgASgJQgwKCl9yZWFkX29ubHlCDgoMX2Rlc3RydWN0aXZlIp0CCglSdW5MaW1pdHMSFgoJbWF4X3R1cm5zGAEgASgFSACIAQESGwoObWF4X3Rvb2xfY2FsbHMYAiABKAVIAYgBARIXCgptYXhfdG9rZW5zGAMgASgDSAKIAQESJAoXbWF4X3BhcmFsbGVsX3Rvb2xfY2FsbHMYBCABKAVIA4gBARIWCgltYXhfZGVwdGgYBSABKAVIBIgBARIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgwKCl9tYXhfdHVybnNCEQoPX21heF90b29sX2NhbGxzQg0KC19tYXhfdG9rZW5zQhoKGF9tYXhfcGFyYWxsZWxfdG9vbF9jYWxsc0IMCgpfbWF4X2RlcHRoIv4BCgdSdW5TcGVjEiAKBWFnZW50GAEgASgLMhEucnVud2lyZS52MS5BZ2VudBIiCgVpbnB1dBgCIAMoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIlCgZsaW1pdHMYByABKAsyFS5ydW53aXJlLnYxLlJ1bkxpbWl0cxIvCgZsYWJlbHMYCCADKAsyHy5ydW53aXJlLnYxLlJ1blNwZWMuTGFiZWxzRW50cnkSJgoGcG9saWN5GAogASgLMhYucnVud2lyZS52MS5Ub29sUG9saWN5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi3wcKA1J1bhIKCgJpZBgBIAEoCRITCgtyb290X3J1bl9pZBgEIAEoCRIVCg1wYXJlbnRfcnVuX2lkGAUgASgJEhYKDnBhcmVudF9jYWxsX2lkGAYgASgJEhIKCmFnZW50X25hbWUYByABKAkSJAoFc3RhdGUYCCABKA4yFS5ydW53aXJlLnYxLlJ1bi5TdGF0ZRIgCgVlcnJvchgJIAEoCzIRLnJ1bndpcmUudjEuRXJyb3ISMgoPcmVxdWlyZWRfaW5wdXRzGAogAygLMhkucnVud2lyZS52MS5SZXF1aXJlZElucHV0EiMKBm91dHB1dBgLIAEoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIgCgV1c2FnZRgMIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2USEgoKdHVybl9jb3VudBgNIAEoBRIVCg1sYXN0X3NlcXVlbmNlGA4gASgDEisKBmxhYmVscxgPIAMoCzIbLnJ1bndpcmUudjEuUnVuLkxhYmVsc0VudHJ5Ei8KC2NyZWF0ZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbW9kZWwYEyABKAkSDwoHY3JlYXRvchgUIAEoCRI5Cg51c2FnZV9ieV9tb2RlbBgXIAMoCzIhLnJ1bndpcmUudjEuUnVuLlVzYWdlQnlNb2RlbEVudHJ5EhUKDWNhbmNlbF9yZWFzb24YGCABKAkSLwoNZmluaXNoX3JlYXNvbhgZIAEoDjIYLnJ1bndpcmUudjEuRmluaXNoUmVhc29uGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaRgoRVXNhZ2VCeU1vZGVsRW50cnkSCwoDa2V5GAEgASgJEiAKBXZhbHVlGAIgASgLMhEucnVud2lyZS52MS5Vc2FnZToCOAEirwEKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEAoMU1RBVEVfUVVFVUVEEAESEQoNU1RBVEVfUlVOTklORxACEhgKFFNUQVRFX0lOUFVUX1JFUVVJUkVEEAMSFAoQU1RBVEVfQ0FOQ0VMTElORxAEEhMKD1NUQVRFX1NVQ0NFRURFRBAFEhAKDFNUQVRFX0ZBSUxFRBAGEhMKD1NUQVRFX0NBTkNFTExFRBAHIt4BCg1SZXF1aXJlZElucHV0EgoKAmlkGAEgASgJEg4KBnJ1bl9pZBgCIAEoCRItCg10b29sX2FwcHJvdmFsGAMgASgLMhQucnVud2lyZS52MS5Ub29sQ2FsbEgAEigKCHF1ZXN0aW9uGAQgASgLMhQucnVud2lyZS52MS5RdWVzdGlvbkgAEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjYWxsX2lkGAYgASgJEg4KBnJlYXNvbhgHIAEoCUIGCgRraW5kIkAKCFF1ZXN0aW9uEg8KB21lc3NhZ2UYASABKAkSEwoLc2NoZW1hX2pzb24YAiABKAkSDgoGbnVtYmVyGAMgASgFItEBCgtJbnB1dEFuc3dlchIQCghpbnB1dF9pZBgBIAEoCRIuCgZhY3Rpb24YAiABKA4yHi5ydW53aXJlLnYxLklucHV0QW5zd2VyLkFjdGlvbhIUCgxjb250ZW50X2pzb24YAyABKAkSDgoGcmVhc29uGAQgASgJEhEKCXByaW5jaXBhbBgFIAEoCSJHCgZBY3Rpb24SFgoSQUNUSU9OX1VOU1BFQ0lGSUVEEAASEQoNQUNUSU9OX0FDQ0VQVBABEhIKDkFDVElPTl9ERUNMSU5FEAIirgQKCFJ1bkV2ZW50EhAKCHNlcXVlbmNlGAEgASgDEg4KBnJ1bl9pZBgCIAEoCRIuCgpldmVudF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghzbmFwc2hvdBgEIAEoCzIXLnJ1bndpcmUudjEuUnVuU25hcHNob3RIABImCgtydW5fdXBkYXRlZBgFIAEoCzIPLnJ1bndpcmUudjEuUnVuSAASNAoNbWVzc2FnZV9kZWx0YRgGIAEoCzIbLnJ1bndpcmUudjEuUnVuTWVzc2FnZURlbHRhSAASMwoRbWVzc2FnZV9jb21wbGV0ZWQYByABKAsyFi5ydW53aXJlLnYxLlJ1bk1lc3NhZ2VIABI5ChFtZXNzYWdlX2Rpc2NhcmRlZBgIIAEoCzIcLnJ1bndpcmUudjEuTWVzc2FnZURpc2NhcmRlZEgAEjcKEXRvb2xfY2FsbF91cGRhdGVkGAkgASgLMhoucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZUgAEjEKDmlucHV0X2Fuc3dlcmVkGAogASgLMhcucnVud2lyZS52MS5JbnB1dEFuc3dlckgAEioKCWhlYXJ0YmVhdBgLIAEoCzIVLnJ1bndpcmUudjEuSGVhcnRiZWF0SAASNAoOcG9saWN5X2RlY2lkZWQYDCABKAsyGi5ydW53aXJlLnYxLlBvbGljeURlY2lzaW9uSABCBwoFZXZlbnQicAoOUG9saWN5RGVjaXNpb24SDwoHY2FsbF9pZBgBIAEoCRIoCgZhY3Rpb24YAiABKA4yGC5ydW53aXJlLnYxLlBvbGljeUFjdGlvbhITCgtydWxlX3NvdXJjZRgDIAEoCRIOCgZyZWFzb24YBCABKAkijgEKC1J1blNuYXBzaG90Eh0KBHJ1bnMYASADKAsyDy5ydW53aXJlLnYxLlJ1bhIwChBwYXJ0aWFsX21lc3NhZ2VzGAIgAygLMhYucnVud2lyZS52MS5SdW5NZXNzYWdlEi4KCnRvb2xfY2FsbHMYAyADKAsyGi5ydW53aXJlLnYxLlRvb2xDYWxsVXBkYXRlIuQBCgpSdW5NZXNzYWdlEg4KBnJ1bl9pZBgBIAEoCRIkCgdtZXNzYWdlGAIgASgLMhMucnVud2lyZS52MS5NZXNzYWdlEi8KDWZpbmlzaF9yZWFzb24YAyABKA4yGC5ydW53aXJlLnYxLkZpbmlzaFJlYXNvbhIgCgV1c2FnZRgEIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2USDQoFbW9kZWwYBSABKAkSHgoWcHJvdmlkZXJfZmluaXNoX3JlYXNvbhgGIAEoCRIeChZwcm92aWRlcl9tZXRhZGF0YV9qc29uGAcgASgJIk8KD1J1bk1lc3NhZ2VEZWx0YRISCgptZXNzYWdlX2lkGAEgASgJEigKBmRlbHRhcxgCIAMoCzIYLnJ1bndpcmUudjEuTWVzc2FnZURlbHRhIkgKEE1lc3NhZ2VEaXNjYXJkZWQSEgoKbWVzc2FnZV9pZBgBIAEoCRIgCgVlcnJvchgCIAEoCzIRLnJ1bndpcmUudjEuRXJyb3IimgMKDlRvb2xDYWxsVXBkYXRlEiIKBGNhbGwYASABKAsyFC5ydW53aXJlLnYxLlRvb2xDYWxsEi8KBXN0YXRlGAIgASgOMiAucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZS5TdGF0ZRIPCgdhdHRlbXB0GAMgASgFEg8KB2hvc3RfaWQYBCABKAkSKgoIcHJvZ3Jlc3MYBSABKAsyGC5ydW53aXJlLnYxLlRvb2xQcm9ncmVzcxImCgZyZXN1bHQYBiABKAsyFi5ydW53aXJlLnYxLlRvb2xSZXN1bHQSIAoFZXJyb3IYByABKAsyES5ydW53aXJlLnYxLkVycm9yIpoBCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhEKDVNUQVRFX1BFTkRJTkcQARIRCg1TVEFURV9SVU5OSU5HEAISEwoPU1RBVEVfU1VDQ0VFREVEEAMSEAoMU1RBVEVfRkFJTEVEEAQSEwoPU1RBVEVfQ0FOQ0VMTEVEEAUSGAoUU1RBVEVfSU5QVVRfUkVRVUlSRUQQBiJhCgxUb29sUHJvZ3Jlc3MSEAoIcHJvZ3Jlc3MYASABKAESDQoFdG90YWwYAiABKAESDwoHbWVzc2FnZRgDIAEoCRIfCgVwYXJ0cxgEIAMoCzIQLnJ1bndpcmUudjEuUGFydCILCglIZWFydGJlYXQiNgoGR29Bd2F5EiwKCXRpbWVfbGVmdBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbipbCgxIb3N0QWZmaW5pdHkSHQoZSE9TVF9BRkZJTklUWV9VTlNQRUNJRklFRBAAEhUKEUhPU1RfQUZGSU5JVFlfQU5ZEAESFQoRSE9TVF9BRkZJTklUWV9SVU4QAiqCAQoMUG9saWN5QWN0aW9uEh0KGVBPTElDWV9BQ1RJT05fVU5TUEVDSUZJRUQQABIXChNQT0xJQ1lfQUNUSU9OX0FMTE9XEAESFgoSUE9MSUNZX0FDVElPTl9ERU5ZEAISIgoeUE9MSUNZX0FDVElPTl9SRVFVSVJFX0FQUFJPVkFMEANCNwoOZGV2LnJ1bndpcmUudjFQAVojcnVud2lyZS5kZXYvZ28vcnVud2lyZS92MTtydW53aXJldjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_runwire_v1_generation, file_runwire_v1_message]);
+  fileDesc("ChRydW53aXJlL3YxL3J1bi5wcm90bxIKcnVud2lyZS52MSKrAQoFQWdlbnQSDAoEbmFtZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9mYWxsYmFja19tb2RlbHMYAyADKAkSFAoMaW5zdHJ1Y3Rpb25zGAQgASgJEiYKBXRvb2xzGAUgAygLMhcucnVud2lyZS52MS5Ub29sQmluZGluZxIuCgdvcHRpb25zGAYgASgLMh0ucnVud2lyZS52MS5HZW5lcmF0aW9uT3B0aW9ucyKmAgoLVG9vbEJpbmRpbmcSJAoIYXR0YWNoZWQYASABKAsyEC5ydW53aXJlLnYxLlRvb2xIABIoCgZob3N0ZWQYAiABKAsyFi5ydW53aXJlLnYxLkhvc3RlZFRvb2xIABIoCghzdWJhZ2VudBgDIAEoCzIULnJ1bndpcmUudjEuU3ViYWdlbnRIABIqCgd0aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDmFjY2VwdF90aW1lb3V0GAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKEHByb2dyZXNzX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCQoHYmluZGluZyLYAQoKSG9zdGVkVG9vbBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHaG9zdF9pZBgDIAEoCRI7Cgtob3N0X2xhYmVscxgEIAMoCzImLnJ1bndpcmUudjEuSG9zdGVkVG9vbC5Ib3N0TGFiZWxzRW50cnkSKgoIYWZmaW5pdHkYBSABKA4yGC5ydW53aXJlLnYxLkhvc3RBZmZpbml0eRoxCg9Ib3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJMCghTdWJhZ2VudBIeCgR0b29sGAEgASgLMhAucnVud2lyZS52MS5Ub29sEiAKBWFnZW50GAIgASgLMhEucnVud2lyZS52MS5BZ2VudCJlCgpUb29sUG9saWN5EiUKBXJ1bGVzGAEgAygLMhYucnVud2lyZS52MS5Qb2xpY3lSdWxlEjAKDmRlZmF1bHRfYWN0aW9uGAIgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24iqQEKClBvbGljeVJ1bGUSEQoJdG9vbF9nbG9iGAEgASgJEhYKCXJlYWRfb25seRgCIAEoCEgAiAEBEhgKC2Rlc3RydWN0aXZlGAMgASgISAGIAQESKAoGYWN0aW9uGAQgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24SDgoGcmVhc29uGAUgASgJQgwKCl9yZWFkX29ubHlCDgoMX2Rlc3RydWN0aXZlIp0CCglSdW5MaW1pdHMSFgoJbWF4X3R1cm5zGAEgASgFSACIAQESGwoObWF4X3Rvb2xfY2FsbHMYAiABKAVIAYgBARIXCgptYXhfdG9rZW5zGAMgASgDSAKIAQESJAoXbWF4X3BhcmFsbGVsX3Rvb2xfY2FsbHMYBCABKAVIA4gBARIWCgltYXhfZGVwdGgYBSABKAVIBIgBARIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgwKCl9tYXhfdHVybnNCEQoPX21heF90b29sX2NhbGxzQg0KC19tYXhfdG9rZW5zQhoKGF9tYXhfcGFyYWxsZWxfdG9vbF9jYWxsc0IMCgpfbWF4X2RlcHRoIrkECgdSdW5TcGVjEiAKBWFnZW50GAEgASgLMhEucnVud2lyZS52MS5BZ2VudBIiCgVpbnB1dBgCIAMoCzITLnJ1bndpcmUudjEuTWVzc2FnZRITCgl0aHJlYWRfaWQYAyABKAlIABIZCg9wcmV2aW91c19ydW5faWQYBCABKAlIABIrCgpmb3JrX3BvaW50GAkgASgLMhUucnVud2lyZS52MS5Gb3JrUG9pbnRIABIcChRleHBlY3RlZF9oZWFkX3J1bl9pZBgFIAEoCRIzCgtidXN5X3BvbGljeRgGIAEoDjIeLnJ1bndpcmUudjEuUnVuU3BlYy5CdXN5UG9saWN5EiUKBmxpbWl0cxgHIAEoCzIVLnJ1bndpcmUudjEuUnVuTGltaXRzEi8KBmxhYmVscxgIIAMoCzIfLnJ1bndpcmUudjEuUnVuU3BlYy5MYWJlbHNFbnRyeRImCgZwb2xpY3kYCiABKAsyFi5ydW53aXJlLnYxLlRvb2xQb2xpY3kaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ5CgpCdXN5UG9saWN5EhsKF0JVU1lfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFgoSQlVTWV9QT0xJQ1lfUkVKRUNUEAESFwoTQlVTWV9QT0xJQ1lfRU5RVUVVRRACEh0KGUJVU1lfUE9MSUNZX0NBTkNFTF9BQ1RJVkUQA0IOCgxjb250aW51YXRpb24iLQoJRm9ya1BvaW50Eg4KBnJ1bl9pZBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoAyKLCAoDUnVuEgoKAmlkGAEgASgJEhEKCXRocmVhZF9pZBgCIAEoCRIXCg9wcmV2aW91c19ydW5faWQYAyABKAkSEwoLcm9vdF9ydW5faWQYBCABKAkSFQoNcGFyZW50X3J1bl9pZBgFIAEoCRIWCg5wYXJlbnRfY2FsbF9pZBgGIAEoCRISCgphZ2VudF9uYW1lGAcgASgJEiQKBXN0YXRlGAggASgOMhUucnVud2lyZS52MS5SdW4uU3RhdGUSIAoFZXJyb3IYCSABKAsyES5ydW53aXJlLnYxLkVycm9yEjIKD3JlcXVpcmVkX2lucHV0cxgKIAMoCzIZLnJ1bndpcmUudjEuUmVxdWlyZWRJbnB1dBIjCgZvdXRwdXQYCyABKAsyEy5ydW53aXJlLnYxLk1lc3NhZ2USIAoFdXNhZ2UYDCABKAsyES5ydW53aXJlLnYxLlVzYWdlEhIKCnR1cm5fY291bnQYDSABKAUSFQoNbGFzdF9zZXF1ZW5jZRgOIAEoAxIrCgZsYWJlbHMYDyADKAsyGy5ydW53aXJlLnYxLlJ1bi5MYWJlbHNFbnRyeRIvCgtjcmVhdGVfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0X3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBW1vZGVsGBMgASgJEg8KB2NyZWF0b3IYFCABKAkSOQoOdXNhZ2VfYnlfbW9kZWwYFyADKAsyIS5ydW53aXJlLnYxLlJ1bi5Vc2FnZUJ5TW9kZWxFbnRyeRIVCg1jYW5jZWxfcmVhc29uGBggASgJEi8KDWZpbmlzaF9yZWFzb24YGSABKA4yGC5ydW53aXJlLnYxLkZpbmlzaFJlYXNvbhotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGkYKEVVzYWdlQnlNb2RlbEVudHJ5EgsKA2tleRgBIAEoCRIgCgV2YWx1ZRgCIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2U6AjgBIq8BCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX1FVRVVFRBABEhEKDVNUQVRFX1JVTk5JTkcQAhIYChRTVEFURV9JTlBVVF9SRVFVSVJFRBADEhQKEFNUQVRFX0NBTkNFTExJTkcQBBITCg9TVEFURV9TVUNDRUVERUQQBRIQCgxTVEFURV9GQUlMRUQQBhITCg9TVEFURV9DQU5DRUxMRUQQByLeAQoNUmVxdWlyZWRJbnB1dBIKCgJpZBgBIAEoCRIOCgZydW5faWQYAiABKAkSLQoNdG9vbF9hcHByb3ZhbBgDIAEoCzIULnJ1bndpcmUudjEuVG9vbENhbGxIABIoCghxdWVzdGlvbhgEIAEoCzIULnJ1bndpcmUudjEuUXVlc3Rpb25IABIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FsbF9pZBgGIAEoCRIOCgZyZWFzb24YByABKAlCBgoEa2luZCJACghRdWVzdGlvbhIPCgdtZXNzYWdlGAEgASgJEhMKC3NjaGVtYV9qc29uGAIgASgJEg4KBm51bWJlchgDIAEoBSLRAQoLSW5wdXRBbnN3ZXISEAoIaW5wdXRfaWQYASABKAkSLgoGYWN0aW9uGAIgASgOMh4ucnVud2lyZS52MS5JbnB1dEFuc3dlci5BY3Rpb24SFAoMY29udGVudF9qc29uGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIRCglwcmluY2lwYWwYBSABKAkiRwoGQWN0aW9uEhYKEkFDVElPTl9VTlNQRUNJRklFRBAAEhEKDUFDVElPTl9BQ0NFUFQQARISCg5BQ1RJT05fREVDTElORRACIq4ECghSdW5FdmVudBIQCghzZXF1ZW5jZRgBIAEoAxIOCgZydW5faWQYAiABKAkSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIc25hcHNob3QYBCABKAsyFy5ydW53aXJlLnYxLlJ1blNuYXBzaG90SAASJgoLcnVuX3VwZGF0ZWQYBSABKAsyDy5ydW53aXJlLnYxLlJ1bkgAEjQKDW1lc3NhZ2VfZGVsdGEYBiABKAsyGy5ydW53aXJlLnYxLlJ1bk1lc3NhZ2VEZWx0YUgAEjMKEW1lc3NhZ2VfY29tcGxldGVkGAcgASgLMhYucnVud2lyZS52MS5SdW5NZXNzYWdlSAASOQoRbWVzc2FnZV9kaXNjYXJkZWQYCCABKAsyHC5ydW53aXJlLnYxLk1lc3NhZ2VEaXNjYXJkZWRIABI3ChF0b29sX2NhbGxfdXBkYXRlZBgJIAEoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGVIABIxCg5pbnB1dF9hbnN3ZXJlZBgKIAEoCzIXLnJ1bndpcmUudjEuSW5wdXRBbnN3ZXJIABIqCgloZWFydGJlYXQYCyABKAsyFS5ydW53aXJlLnYxLkhlYXJ0YmVhdEgAEjQKDnBvbGljeV9kZWNpZGVkGAwgASgLMhoucnVud2lyZS52MS5Qb2xpY3lEZWNpc2lvbkgAQgcKBWV2ZW50InAKDlBvbGljeURlY2lzaW9uEg8KB2NhbGxfaWQYASABKAkSKAoGYWN0aW9uGAIgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24SEwoLcnVsZV9zb3VyY2UYAyABKAkSDgoGcmVhc29uGAQgASgJIo4BCgtSdW5TbmFwc2hvdBIdCgRydW5zGAEgAygLMg8ucnVud2lyZS52MS5SdW4SMAoQcGFydGlhbF9tZXNzYWdlcxgCIAMoCzIWLnJ1bndpcmUudjEuUnVuTWVzc2FnZRIuCgp0b29sX2NhbGxzGAMgAygLMhoucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZSLkAQoKUnVuTWVzc2FnZRIOCgZydW5faWQYASABKAkSJAoHbWVzc2FnZRgCIAEoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIvCg1maW5pc2hfcmVhc29uGAMgASgOMhgucnVud2lyZS52MS5GaW5pc2hSZWFzb24SIAoFdXNhZ2UYBCABKAsyES5ydW53aXJlLnYxLlVzYWdlEg0KBW1vZGVsGAUgASgJEh4KFnByb3ZpZGVyX2ZpbmlzaF9yZWFzb24YBiABKAkSHgoWcHJvdmlkZXJfbWV0YWRhdGFfanNvbhgHIAEoCSJPCg9SdW5NZXNzYWdlRGVsdGESEgoKbWVzc2FnZV9pZBgBIAEoCRIoCgZkZWx0YXMYAiADKAsyGC5ydW53aXJlLnYxLk1lc3NhZ2VEZWx0YSJIChBNZXNzYWdlRGlzY2FyZGVkEhIKCm1lc3NhZ2VfaWQYASABKAkSIAoFZXJyb3IYAiABKAsyES5ydW53aXJlLnYxLkVycm9yIpoDCg5Ub29sQ2FsbFVwZGF0ZRIiCgRjYWxsGAEgASgLMhQucnVud2lyZS52MS5Ub29sQ2FsbBIvCgVzdGF0ZRgCIAEoDjIgLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGUuU3RhdGUSDwoHYXR0ZW1wdBgDIAEoBRIPCgdob3N0X2lkGAQgASgJEioKCHByb2dyZXNzGAUgASgLMhgucnVud2lyZS52MS5Ub29sUHJvZ3Jlc3MSJgoGcmVzdWx0GAYgASgLMhYucnVud2lyZS52MS5Ub29sUmVzdWx0EiAKBWVycm9yGAcgASgLMhEucnVud2lyZS52MS5FcnJvciKaAQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIRCg1TVEFURV9QRU5ESU5HEAESEQoNU1RBVEVfUlVOTklORxACEhMKD1NUQVRFX1NVQ0NFRURFRBADEhAKDFNUQVRFX0ZBSUxFRBAEEhMKD1NUQVRFX0NBTkNFTExFRBAFEhgKFFNUQVRFX0lOUFVUX1JFUVVJUkVEEAYiYQoMVG9vbFByb2dyZXNzEhAKCHByb2dyZXNzGAEgASgBEg0KBXRvdGFsGAIgASgBEg8KB21lc3NhZ2UYAyABKAkSHwoFcGFydHMYBCADKAsyEC5ydW53aXJlLnYxLlBhcnQiCwoJSGVhcnRiZWF0IjYKBkdvQXdheRIsCgl0aW1lX2xlZnQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24qWwoMSG9zdEFmZmluaXR5Eh0KGUhPU1RfQUZGSU5JVFlfVU5TUEVDSUZJRUQQABIVChFIT1NUX0FGRklOSVRZX0FOWRABEhUKEUhPU1RfQUZGSU5JVFlfUlVOEAIqggEKDFBvbGljeUFjdGlvbhIdChlQT0xJQ1lfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFwoTUE9MSUNZX0FDVElPTl9BTExPVxABEhYKElBPTElDWV9BQ1RJT05fREVOWRACEiIKHlBPTElDWV9BQ1RJT05fUkVRVUlSRV9BUFBST1ZBTBADQjcKDmRldi5ydW53aXJlLnYxUAFaI3J1bndpcmUuZGV2L2dvL3J1bndpcmUvdjE7cnVud2lyZXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_runwire_v1_generation, file_runwire_v1_message]);
 
 /**
  * Agent is a value, not a resource: model, instructions and tools of one loop.
@@ -386,6 +386,53 @@ export type RunSpec = Message<"runwire.v1.RunSpec"> & {
   input: Message$1[];
 
   /**
+   * What to continue. Unset starts a new thread. A thread is to a run as a branch is to a commit. What was said
+   * before comes behind the agent's instructions and before the input; system messages of earlier runs stay behind.
+   *
+   * @generated from oneof runwire.v1.RunSpec.continuation
+   */
+  continuation: {
+    /**
+     * Append to this thread and move its head.
+     *
+     * @generated from field: string thread_id = 3;
+     */
+    value: string;
+    case: "threadId";
+  } | {
+    /**
+     * Fork: a new thread that begins after this run, which must have ended (ABORTED / THREAD_BUSY).
+     *
+     * @generated from field: string previous_run_id = 4;
+     */
+    value: string;
+    case: "previousRunId";
+  } | {
+    /**
+     * Fork: a new thread that begins in the middle of a run, which may still work.
+     *
+     * @generated from field: runwire.v1.ForkPoint fork_point = 9;
+     */
+    value: ForkPoint;
+    case: "forkPoint";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Optional, with thread_id. The head that the caller has seen; another head fails with
+   * ABORTED / THREAD_HEAD_MISMATCH. This is the etag of a thread.
+   *
+   * @generated from field: string expected_head_run_id = 5;
+   */
+  expectedHeadRunId: string;
+
+  /**
+   * Optional, with thread_id.
+   *
+   * @generated from field: runwire.v1.RunSpec.BusyPolicy busy_policy = 6;
+   */
+  busyPolicy: RunSpec_BusyPolicy;
+
+  /**
    * Optional. Limits.
    *
    * @generated from field: runwire.v1.RunLimits limits = 7;
@@ -415,6 +462,75 @@ export const RunSpecSchema: GenMessage<RunSpec> = /*@__PURE__*/
   messageDesc(file_runwire_v1_run, 7);
 
 /**
+ * BusyPolicy says what to do when the thread already has a run that has not ended.
+ *
+ * @generated from enum runwire.v1.RunSpec.BusyPolicy
+ */
+export enum RunSpec_BusyPolicy {
+  /**
+   * As REJECT.
+   *
+   * @generated from enum value: BUSY_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Fail with ABORTED / THREAD_BUSY.
+   *
+   * @generated from enum value: BUSY_POLICY_REJECT = 1;
+   */
+  REJECT = 1,
+
+  /**
+   * Wait in QUEUED until those before it have ended, first come, first served. Its time begins when it does.
+   *
+   * @generated from enum value: BUSY_POLICY_ENQUEUE = 2;
+   */
+  ENQUEUE = 2,
+
+  /**
+   * Cancel the active run and those that wait, then start.
+   *
+   * @generated from enum value: BUSY_POLICY_CANCEL_ACTIVE = 3;
+   */
+  CANCEL_ACTIVE = 3,
+}
+
+/**
+ * Describes the enum runwire.v1.RunSpec.BusyPolicy.
+ */
+export const RunSpec_BusyPolicySchema: GenEnum<RunSpec_BusyPolicy> = /*@__PURE__*/
+  enumDesc(file_runwire_v1_run, 7, 0);
+
+/**
+ * ForkPoint is a place in a run's log.
+ *
+ * @generated from message runwire.v1.ForkPoint
+ */
+export type ForkPoint = Message<"runwire.v1.ForkPoint"> & {
+  /**
+   * Required. The run.
+   *
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * Required, at least 1. Rounded down to the last point at which every tool call had its result.
+   *
+   * @generated from field: int64 sequence = 2;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message runwire.v1.ForkPoint.
+ * Use `create(ForkPointSchema)` to create a new message.
+ */
+export const ForkPointSchema: GenMessage<ForkPoint> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run, 8);
+
+/**
  * Run is one execution of an agent. It outlives every stream.
  *
  * @generated from message runwire.v1.Run
@@ -426,6 +542,20 @@ export type Run = Message<"runwire.v1.Run"> & {
    * @generated from field: string id = 1;
    */
   id: string;
+
+  /**
+   * The thread.
+   *
+   * @generated from field: string thread_id = 2;
+   */
+  threadId: string;
+
+  /**
+   * The run that it goes on from: the one before it in the thread, or the one that its thread forks from.
+   *
+   * @generated from field: string previous_run_id = 3;
+   */
+  previousRunId: string;
 
   /**
    * The top of the tree of subagents; itself for a top run. The tree shares one event log.
@@ -526,7 +656,7 @@ export type Run = Message<"runwire.v1.Run"> & {
   endTime?: Timestamp | undefined;
 
   /**
-   * When its first turn began.
+   * When it began: unset while it is QUEUED.
    *
    * @generated from field: google.protobuf.Timestamp start_time = 18;
    */
@@ -574,7 +704,7 @@ export type Run = Message<"runwire.v1.Run"> & {
  * Use `create(RunSchema)` to create a new message.
  */
 export const RunSchema: GenMessage<Run> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 8);
+  messageDesc(file_runwire_v1_run, 9);
 
 /**
  * State of a run.
@@ -590,7 +720,7 @@ export enum Run_State {
   UNSPECIFIED = 0,
 
   /**
-   * Created; its first turn has not begun.
+   * Waits for the runs before it in its thread.
    *
    * @generated from enum value: STATE_QUEUED = 1;
    */
@@ -643,7 +773,7 @@ export enum Run_State {
  * Describes the enum runwire.v1.Run.State.
  */
 export const Run_StateSchema: GenEnum<Run_State> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 8, 0);
+  enumDesc(file_runwire_v1_run, 9, 0);
 
 /**
  * RequiredInput is something that a person or system must answer before a call goes on.
@@ -715,7 +845,7 @@ export type RequiredInput = Message<"runwire.v1.RequiredInput"> & {
  * Use `create(RequiredInputSchema)` to create a new message.
  */
 export const RequiredInputSchema: GenMessage<RequiredInput> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 9);
+  messageDesc(file_runwire_v1_run, 10);
 
 /**
  * Question asks a person for something.
@@ -751,7 +881,7 @@ export type Question = Message<"runwire.v1.Question"> & {
  * Use `create(QuestionSchema)` to create a new message.
  */
 export const QuestionSchema: GenMessage<Question> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 10);
+  messageDesc(file_runwire_v1_run, 11);
 
 /**
  * InputAnswer answers a RequiredInput. The first answer wins; the same answer again is OK, another is
@@ -803,7 +933,7 @@ export type InputAnswer = Message<"runwire.v1.InputAnswer"> & {
  * Use `create(InputAnswerSchema)` to create a new message.
  */
 export const InputAnswerSchema: GenMessage<InputAnswer> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 11);
+  messageDesc(file_runwire_v1_run, 12);
 
 /**
  * What the answer does.
@@ -838,7 +968,7 @@ export enum InputAnswer_Action {
  * Describes the enum runwire.v1.InputAnswer.Action.
  */
 export const InputAnswer_ActionSchema: GenEnum<InputAnswer_Action> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 11, 0);
+  enumDesc(file_runwire_v1_run, 12, 0);
 
 /**
  * RunEvent is one entry of a tree's event log. Events are facts: replaying them does nothing but
@@ -956,7 +1086,7 @@ export type RunEvent = Message<"runwire.v1.RunEvent"> & {
  * Use `create(RunEventSchema)` to create a new message.
  */
 export const RunEventSchema: GenMessage<RunEvent> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 12);
+  messageDesc(file_runwire_v1_run, 13);
 
 /**
  * PolicyDecision is what a policy said about a call.
@@ -998,7 +1128,7 @@ export type PolicyDecision = Message<"runwire.v1.PolicyDecision"> & {
  * Use `create(PolicyDecisionSchema)` to create a new message.
  */
 export const PolicyDecisionSchema: GenMessage<PolicyDecision> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 13);
+  messageDesc(file_runwire_v1_run, 14);
 
 /**
  * RunSnapshot is the whole visible state of a tree.
@@ -1033,7 +1163,7 @@ export type RunSnapshot = Message<"runwire.v1.RunSnapshot"> & {
  * Use `create(RunSnapshotSchema)` to create a new message.
  */
 export const RunSnapshotSchema: GenMessage<RunSnapshot> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 14);
+  messageDesc(file_runwire_v1_run, 15);
 
 /**
  * RunMessage is a message of a run.
@@ -1096,7 +1226,7 @@ export type RunMessage = Message<"runwire.v1.RunMessage"> & {
  * Use `create(RunMessageSchema)` to create a new message.
  */
 export const RunMessageSchema: GenMessage<RunMessage> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 15);
+  messageDesc(file_runwire_v1_run, 16);
 
 /**
  * RunMessageDelta is a delta of a message in progress.
@@ -1124,7 +1254,7 @@ export type RunMessageDelta = Message<"runwire.v1.RunMessageDelta"> & {
  * Use `create(RunMessageDeltaSchema)` to create a new message.
  */
 export const RunMessageDeltaSchema: GenMessage<RunMessageDelta> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 16);
+  messageDesc(file_runwire_v1_run, 17);
 
 /**
  * MessageDiscarded withdraws a message in progress.
@@ -1152,7 +1282,7 @@ export type MessageDiscarded = Message<"runwire.v1.MessageDiscarded"> & {
  * Use `create(MessageDiscardedSchema)` to create a new message.
  */
 export const MessageDiscardedSchema: GenMessage<MessageDiscarded> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 17);
+  messageDesc(file_runwire_v1_run, 18);
 
 /**
  * ToolCallUpdate is the state of a tool call.
@@ -1215,7 +1345,7 @@ export type ToolCallUpdate = Message<"runwire.v1.ToolCallUpdate"> & {
  * Use `create(ToolCallUpdateSchema)` to create a new message.
  */
 export const ToolCallUpdateSchema: GenMessage<ToolCallUpdate> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 18);
+  messageDesc(file_runwire_v1_run, 19);
 
 /**
  * State of a call.
@@ -1277,7 +1407,7 @@ export enum ToolCallUpdate_State {
  * Describes the enum runwire.v1.ToolCallUpdate.State.
  */
 export const ToolCallUpdate_StateSchema: GenEnum<ToolCallUpdate_State> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 18, 0);
+  enumDesc(file_runwire_v1_run, 19, 0);
 
 /**
  * ToolProgress reports on a running call.
@@ -1319,7 +1449,7 @@ export type ToolProgress = Message<"runwire.v1.ToolProgress"> & {
  * Use `create(ToolProgressSchema)` to create a new message.
  */
 export const ToolProgressSchema: GenMessage<ToolProgress> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 19);
+  messageDesc(file_runwire_v1_run, 20);
 
 /**
  * Heartbeat says that the sender lives.
@@ -1334,7 +1464,7 @@ export type Heartbeat = Message<"runwire.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 20);
+  messageDesc(file_runwire_v1_run, 21);
 
 /**
  * GoAway says that the stream will end soon: open another one, finish here.
@@ -1355,7 +1485,7 @@ export type GoAway = Message<"runwire.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 21);
+  messageDesc(file_runwire_v1_run, 22);
 
 /**
  * HostAffinity says which host takes the next call of a run.

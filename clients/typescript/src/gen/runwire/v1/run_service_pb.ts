@@ -8,6 +8,8 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Message as Message$1 } from "./message_pb.js";
+import { file_runwire_v1_message } from "./message_pb.js";
 import type { Heartbeat, InputAnswer, Run, Run_State, RunEvent, RunSpec } from "./run_pb.js";
 import { file_runwire_v1_run } from "./run_pb.js";
 import type { HostCommand, HostSession, HostUpdate, ToolCallRef, ToolCallReport } from "./tool_service_pb.js";
@@ -18,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runwire/v1/run_service.proto.
  */
 export const file_runwire_v1_run_service: GenFile = /*@__PURE__*/
-  fileDesc("ChxydW53aXJlL3YxL3J1bl9zZXJ2aWNlLnByb3RvEgpydW53aXJlLnYxIkkKEENyZWF0ZVJ1blJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIhCgRzcGVjGAIgASgLMhMucnVud2lyZS52MS5SdW5TcGVjIjEKEUNyZWF0ZVJ1blJlc3BvbnNlEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuIq4CChBBdHRhY2hSdW5SZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoucnVud2lyZS52MS5BdHRhY2hSdW5TdGFydEgAEiwKBnJlcG9ydBgCIAEoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxSZXBvcnRIABIoCgZ1cGRhdGUYAyABKAsyFi5ydW53aXJlLnYxLkhvc3RVcGRhdGVIABIpCgZhbnN3ZXIYBCABKAsyFy5ydW53aXJlLnYxLklucHV0QW5zd2VySAASMwoMY2FuY2VsbGF0aW9uGAUgASgLMhsucnVud2lyZS52MS5SdW5DYW5jZWxsYXRpb25IABIqCgloZWFydGJlYXQYBiABKAsyFS5ydW53aXJlLnYxLkhlYXJ0YmVhdEgAQgkKB21lc3NhZ2Ui8AMKDkF0dGFjaFJ1blN0YXJ0EiUKBmNyZWF0ZRgBIAEoCzITLnJ1bndpcmUudjEuUnVuU3BlY0gAEhAKBnJ1bl9pZBgCIAEoCUgAEhIKCnJlcXVlc3RfaWQYAyABKAkSGwoOYWZ0ZXJfc2VxdWVuY2UYBCABKANIAYgBARIhChRtYXhfY29uY3VycmVudF9jYWxscxgFIAEoBUgCiAEBEioKCWluX2ZsaWdodBgGIAMoCzIXLnJ1bndpcmUudjEuVG9vbENhbGxSZWYSQgoNb25fZGlzY29ubmVjdBgHIAEoDjIrLnJ1bndpcmUudjEuQXR0YWNoUnVuU3RhcnQuRGlzY29ubmVjdFBvbGljeRIPCgdob3N0X2lkGAggASgJEicKBmRldGFpbBgJIAEoDjIXLnJ1bndpcmUudjEuRXZlbnREZXRhaWwicQoQRGlzY29ubmVjdFBvbGljeRIhCh1ESVNDT05ORUNUX1BPTElDWV9VTlNQRUNJRklFRBAAEhwKGERJU0NPTk5FQ1RfUE9MSUNZX0RFVEFDSBABEhwKGERJU0NPTk5FQ1RfUE9MSUNZX0NBTkNFTBACQggKBnRhcmdldEIRCg9fYWZ0ZXJfc2VxdWVuY2VCFwoVX21heF9jb25jdXJyZW50X2NhbGxzIiEKD1J1bkNhbmNlbGxhdGlvbhIOCgZyZWFzb24YASABKAkipAEKEUF0dGFjaFJ1blJlc3BvbnNlEi8KB3N0YXJ0ZWQYASABKAsyHC5ydW53aXJlLnYxLkF0dGFjaFJ1blN0YXJ0ZWRIABInCgZldmVudHMYAiABKAsyFS5ydW53aXJlLnYxLlJ1bkV2ZW50c0gAEioKB2NvbW1hbmQYAyABKAsyFy5ydW53aXJlLnYxLkhvc3RDb21tYW5kSABCCQoHbWVzc2FnZSJaChBBdHRhY2hSdW5TdGFydGVkEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuEigKB3Nlc3Npb24YAiABKAsyFy5ydW53aXJlLnYxLkhvc3RTZXNzaW9uIjEKCVJ1bkV2ZW50cxIkCgZldmVudHMYASADKAsyFC5ydW53aXJlLnYxLlJ1bkV2ZW50Ih8KDUdldFJ1blJlcXVlc3QSDgoGcnVuX2lkGAEgASgJIi4KDkdldFJ1blJlc3BvbnNlEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuIq0CCglSdW5GaWx0ZXISJQoGc3RhdGVzGAIgAygOMhUucnVud2lyZS52MS5SdW4uU3RhdGUSMQoGbGFiZWxzGAMgAygLMiEucnVud2lyZS52MS5SdW5GaWx0ZXIuTGFiZWxzRW50cnkSEgoKYWdlbnRfbmFtZRgEIAEoCRIzCg9taW5fY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD21heF9jcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoRaW5jbHVkZV9zdWJhZ2VudHMYByABKAgaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJfCg9MaXN0UnVuc1JlcXVlc3QSJQoGZmlsdGVyGAEgASgLMhUucnVud2lyZS52MS5SdW5GaWx0ZXISEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiSgoQTGlzdFJ1bnNSZXNwb25zZRIdCgRydW5zGAEgAygLMg8ucnVud2lyZS52MS5SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInoKD1dhdGNoUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSGwoOYWZ0ZXJfc2VxdWVuY2UYAiABKANIAIgBARInCgZkZXRhaWwYAyABKA4yFy5ydW53aXJlLnYxLkV2ZW50RGV0YWlsQhEKD19hZnRlcl9zZXF1ZW5jZSI4ChBXYXRjaFJ1blJlc3BvbnNlEiQKBmV2ZW50cxgBIAMoCzIULnJ1bndpcmUudjEuUnVuRXZlbnQijAEKEFdhdGNoUnVuc1JlcXVlc3QSJQoGZmlsdGVyGAEgASgLMhUucnVud2lyZS52MS5SdW5GaWx0ZXISDgoGY3Vyc29yGAIgASgJEicKBmRldGFpbBgDIAEoDjIXLnJ1bndpcmUudjEuRXZlbnREZXRhaWwSGAoQaW5jbHVkZV9maW5pc2hlZBgEIAEoCCJeChFXYXRjaFJ1bnNSZXNwb25zZRITCgtyb290X3J1bl9pZBgBIAEoCRIkCgZldmVudHMYAiADKAsyFC5ydW53aXJlLnYxLlJ1bkV2ZW50Eg4KBmN1cnNvchgDIAEoCSJOChJBbnN3ZXJJbnB1dFJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEigKB2Fuc3dlcnMYAiADKAsyFy5ydW53aXJlLnYxLklucHV0QW5zd2VyIjMKE0Fuc3dlcklucHV0UmVzcG9uc2USHAoDcnVuGAEgASgLMg8ucnVud2lyZS52MS5SdW4iMgoQQ2FuY2VsUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSDgoGcmVhc29uGAIgASgJIjEKEUNhbmNlbFJ1blJlc3BvbnNlEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuKlwKC0V2ZW50RGV0YWlsEhwKGEVWRU5UX0RFVEFJTF9VTlNQRUNJRklFRBAAEhUKEUVWRU5UX0RFVEFJTF9GVUxMEAESGAoURVZFTlRfREVUQUlMX0RVUkFCTEUQAjLbBAoKUnVuU2VydmljZRJICglDcmVhdGVSdW4SHC5ydW53aXJlLnYxLkNyZWF0ZVJ1blJlcXVlc3QaHS5ydW53aXJlLnYxLkNyZWF0ZVJ1blJlc3BvbnNlEkwKCUF0dGFjaFJ1bhIcLnJ1bndpcmUudjEuQXR0YWNoUnVuUmVxdWVzdBodLnJ1bndpcmUudjEuQXR0YWNoUnVuUmVzcG9uc2UoATABEj8KBkdldFJ1bhIZLnJ1bndpcmUudjEuR2V0UnVuUmVxdWVzdBoaLnJ1bndpcmUudjEuR2V0UnVuUmVzcG9uc2USRQoITGlzdFJ1bnMSGy5ydW53aXJlLnYxLkxpc3RSdW5zUmVxdWVzdBocLnJ1bndpcmUudjEuTGlzdFJ1bnNSZXNwb25zZRJHCghXYXRjaFJ1bhIbLnJ1bndpcmUudjEuV2F0Y2hSdW5SZXF1ZXN0GhwucnVud2lyZS52MS5XYXRjaFJ1blJlc3BvbnNlMAESSgoJV2F0Y2hSdW5zEhwucnVud2lyZS52MS5XYXRjaFJ1bnNSZXF1ZXN0Gh0ucnVud2lyZS52MS5XYXRjaFJ1bnNSZXNwb25zZTABEk4KC0Fuc3dlcklucHV0Eh4ucnVud2lyZS52MS5BbnN3ZXJJbnB1dFJlcXVlc3QaHy5ydW53aXJlLnYxLkFuc3dlcklucHV0UmVzcG9uc2USSAoJQ2FuY2VsUnVuEhwucnVud2lyZS52MS5DYW5jZWxSdW5SZXF1ZXN0Gh0ucnVud2lyZS52MS5DYW5jZWxSdW5SZXNwb25zZUI3Cg5kZXYucnVud2lyZS52MVABWiNydW53aXJlLmRldi9nby9ydW53aXJlL3YxO3J1bndpcmV2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_runwire_v1_run, file_runwire_v1_tool_service]);
+  fileDesc("ChxydW53aXJlL3YxL3J1bl9zZXJ2aWNlLnByb3RvEgpydW53aXJlLnYxIkkKEENyZWF0ZVJ1blJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIhCgRzcGVjGAIgASgLMhMucnVud2lyZS52MS5SdW5TcGVjIjEKEUNyZWF0ZVJ1blJlc3BvbnNlEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuItsCChBBdHRhY2hSdW5SZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoucnVud2lyZS52MS5BdHRhY2hSdW5TdGFydEgAEiwKBnJlcG9ydBgCIAEoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxSZXBvcnRIABIoCgZ1cGRhdGUYAyABKAsyFi5ydW53aXJlLnYxLkhvc3RVcGRhdGVIABIpCgZhbnN3ZXIYBCABKAsyFy5ydW53aXJlLnYxLklucHV0QW5zd2VySAASMwoMY2FuY2VsbGF0aW9uGAUgASgLMhsucnVud2lyZS52MS5SdW5DYW5jZWxsYXRpb25IABIqCgloZWFydGJlYXQYBiABKAsyFS5ydW53aXJlLnYxLkhlYXJ0YmVhdEgAEisKCG1lc3NhZ2VzGAcgASgLMhcucnVud2lyZS52MS5SdW5NZXNzYWdlc0gAQgkKB21lc3NhZ2UiSAoLUnVuTWVzc2FnZXMSEgoKcmVxdWVzdF9pZBgBIAEoCRIlCghtZXNzYWdlcxgCIAMoCzITLnJ1bndpcmUudjEuTWVzc2FnZSLwAwoOQXR0YWNoUnVuU3RhcnQSJQoGY3JlYXRlGAEgASgLMhMucnVud2lyZS52MS5SdW5TcGVjSAASEAoGcnVuX2lkGAIgASgJSAASEgoKcmVxdWVzdF9pZBgDIAEoCRIbCg5hZnRlcl9zZXF1ZW5jZRgEIAEoA0gBiAEBEiEKFG1heF9jb25jdXJyZW50X2NhbGxzGAUgASgFSAKIAQESKgoJaW5fZmxpZ2h0GAYgAygLMhcucnVud2lyZS52MS5Ub29sQ2FsbFJlZhJCCg1vbl9kaXNjb25uZWN0GAcgASgOMisucnVud2lyZS52MS5BdHRhY2hSdW5TdGFydC5EaXNjb25uZWN0UG9saWN5Eg8KB2hvc3RfaWQYCCABKAkSJwoGZGV0YWlsGAkgASgOMhcucnVud2lyZS52MS5FdmVudERldGFpbCJxChBEaXNjb25uZWN0UG9saWN5EiEKHURJU0NPTk5FQ1RfUE9MSUNZX1VOU1BFQ0lGSUVEEAASHAoYRElTQ09OTkVDVF9QT0xJQ1lfREVUQUNIEAESHAoYRElTQ09OTkVDVF9QT0xJQ1lfQ0FOQ0VMEAJCCAoGdGFyZ2V0QhEKD19hZnRlcl9zZXF1ZW5jZUIXChVfbWF4X2NvbmN1cnJlbnRfY2FsbHMiIQoPUnVuQ2FuY2VsbGF0aW9uEg4KBnJlYXNvbhgBIAEoCSKkAQoRQXR0YWNoUnVuUmVzcG9uc2USLwoHc3RhcnRlZBgBIAEoCzIcLnJ1bndpcmUudjEuQXR0YWNoUnVuU3RhcnRlZEgAEicKBmV2ZW50cxgCIAEoCzIVLnJ1bndpcmUudjEuUnVuRXZlbnRzSAASKgoHY29tbWFuZBgDIAEoCzIXLnJ1bndpcmUudjEuSG9zdENvbW1hbmRIAEIJCgdtZXNzYWdlIloKEEF0dGFjaFJ1blN0YXJ0ZWQSHAoDcnVuGAEgASgLMg8ucnVud2lyZS52MS5SdW4SKAoHc2Vzc2lvbhgCIAEoCzIXLnJ1bndpcmUudjEuSG9zdFNlc3Npb24iMQoJUnVuRXZlbnRzEiQKBmV2ZW50cxgBIAMoCzIULnJ1bndpcmUudjEuUnVuRXZlbnQiHwoNR2V0UnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkiLgoOR2V0UnVuUmVzcG9uc2USHAoDcnVuGAEgASgLMg8ucnVud2lyZS52MS5SdW4iwAIKCVJ1bkZpbHRlchIRCgl0aHJlYWRfaWQYASABKAkSJQoGc3RhdGVzGAIgAygOMhUucnVud2lyZS52MS5SdW4uU3RhdGUSMQoGbGFiZWxzGAMgAygLMiEucnVud2lyZS52MS5SdW5GaWx0ZXIuTGFiZWxzRW50cnkSEgoKYWdlbnRfbmFtZRgEIAEoCRIzCg9taW5fY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD21heF9jcmVhdGVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoRaW5jbHVkZV9zdWJhZ2VudHMYByABKAgaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJfCg9MaXN0UnVuc1JlcXVlc3QSJQoGZmlsdGVyGAEgASgLMhUucnVud2lyZS52MS5SdW5GaWx0ZXISEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiSgoQTGlzdFJ1bnNSZXNwb25zZRIdCgRydW5zGAEgAygLMg8ucnVud2lyZS52MS5SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInoKD1dhdGNoUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSGwoOYWZ0ZXJfc2VxdWVuY2UYAiABKANIAIgBARInCgZkZXRhaWwYAyABKA4yFy5ydW53aXJlLnYxLkV2ZW50RGV0YWlsQhEKD19hZnRlcl9zZXF1ZW5jZSI4ChBXYXRjaFJ1blJlc3BvbnNlEiQKBmV2ZW50cxgBIAMoCzIULnJ1bndpcmUudjEuUnVuRXZlbnQijAEKEFdhdGNoUnVuc1JlcXVlc3QSJQoGZmlsdGVyGAEgASgLMhUucnVud2lyZS52MS5SdW5GaWx0ZXISDgoGY3Vyc29yGAIgASgJEicKBmRldGFpbBgDIAEoDjIXLnJ1bndpcmUudjEuRXZlbnREZXRhaWwSGAoQaW5jbHVkZV9maW5pc2hlZBgEIAEoCCJeChFXYXRjaFJ1bnNSZXNwb25zZRITCgtyb290X3J1bl9pZBgBIAEoCRIkCgZldmVudHMYAiADKAsyFC5ydW53aXJlLnYxLlJ1bkV2ZW50Eg4KBmN1cnNvchgDIAEoCSJOChJBbnN3ZXJJbnB1dFJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEigKB2Fuc3dlcnMYAiADKAsyFy5ydW53aXJlLnYxLklucHV0QW5zd2VyIjMKE0Fuc3dlcklucHV0UmVzcG9uc2USHAoDcnVuGAEgASgLMg8ucnVud2lyZS52MS5SdW4iMgoQQ2FuY2VsUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSDgoGcmVhc29uGAIgASgJIjEKEUNhbmNlbFJ1blJlc3BvbnNlEhwKA3J1bhgBIAEoCzIPLnJ1bndpcmUudjEuUnVuIlIKFUFkZFJ1bk1lc3NhZ2VzUmVxdWVzdBIOCgZydW5faWQYASABKAkSKQoIbWVzc2FnZXMYAiABKAsyFy5ydW53aXJlLnYxLlJ1bk1lc3NhZ2VzIjYKFkFkZFJ1bk1lc3NhZ2VzUmVzcG9uc2USHAoDcnVuGAEgASgLMg8ucnVud2lyZS52MS5SdW4qXAoLRXZlbnREZXRhaWwSHAoYRVZFTlRfREVUQUlMX1VOU1BFQ0lGSUVEEAASFQoRRVZFTlRfREVUQUlMX0ZVTEwQARIYChRFVkVOVF9ERVRBSUxfRFVSQUJMRRACMrQFCgpSdW5TZXJ2aWNlEkgKCUNyZWF0ZVJ1bhIcLnJ1bndpcmUudjEuQ3JlYXRlUnVuUmVxdWVzdBodLnJ1bndpcmUudjEuQ3JlYXRlUnVuUmVzcG9uc2USTAoJQXR0YWNoUnVuEhwucnVud2lyZS52MS5BdHRhY2hSdW5SZXF1ZXN0Gh0ucnVud2lyZS52MS5BdHRhY2hSdW5SZXNwb25zZSgBMAESPwoGR2V0UnVuEhkucnVud2lyZS52MS5HZXRSdW5SZXF1ZXN0GhoucnVud2lyZS52MS5HZXRSdW5SZXNwb25zZRJFCghMaXN0UnVucxIbLnJ1bndpcmUudjEuTGlzdFJ1bnNSZXF1ZXN0GhwucnVud2lyZS52MS5MaXN0UnVuc1Jlc3BvbnNlEkcKCFdhdGNoUnVuEhsucnVud2lyZS52MS5XYXRjaFJ1blJlcXVlc3QaHC5ydW53aXJlLnYxLldhdGNoUnVuUmVzcG9uc2UwARJKCglXYXRjaFJ1bnMSHC5ydW53aXJlLnYxLldhdGNoUnVuc1JlcXVlc3QaHS5ydW53aXJlLnYxLldhdGNoUnVuc1Jlc3BvbnNlMAESTgoLQW5zd2VySW5wdXQSHi5ydW53aXJlLnYxLkFuc3dlcklucHV0UmVxdWVzdBofLnJ1bndpcmUudjEuQW5zd2VySW5wdXRSZXNwb25zZRJICglDYW5jZWxSdW4SHC5ydW53aXJlLnYxLkNhbmNlbFJ1blJlcXVlc3QaHS5ydW53aXJlLnYxLkNhbmNlbFJ1blJlc3BvbnNlElcKDkFkZFJ1bk1lc3NhZ2VzEiEucnVud2lyZS52MS5BZGRSdW5NZXNzYWdlc1JlcXVlc3QaIi5ydW53aXJlLnYxLkFkZFJ1bk1lc3NhZ2VzUmVzcG9uc2VCNwoOZGV2LnJ1bndpcmUudjFQAVojcnVud2lyZS5kZXYvZ28vcnVud2lyZS92MTtydW53aXJldjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_runwire_v1_message, file_runwire_v1_run, file_runwire_v1_tool_service]);
 
 /**
  * CreateRunRequest creates a run.
@@ -130,6 +132,14 @@ export type AttachRunRequest = Message<"runwire.v1.AttachRunRequest"> & {
      */
     value: Heartbeat;
     case: "heartbeat";
+  } | {
+    /**
+     * As AddRunMessages. Too late for a run that has just ended, they are dropped: the run's end says so.
+     *
+     * @generated from field: runwire.v1.RunMessages messages = 7;
+     */
+    value: RunMessages;
+    case: "messages";
   } | { case: undefined; value?: undefined };
 };
 
@@ -139,6 +149,34 @@ export type AttachRunRequest = Message<"runwire.v1.AttachRunRequest"> & {
  */
 export const AttachRunRequestSchema: GenMessage<AttachRunRequest> = /*@__PURE__*/
   messageDesc(file_runwire_v1_run_service, 2);
+
+/**
+ * RunMessages steers a run.
+ *
+ * @generated from message runwire.v1.RunMessages
+ */
+export type RunMessages = Message<"runwire.v1.RunMessages"> & {
+  /**
+   * Optional, recommended. A UUID that the caller makes: the same id again adds nothing.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * Required. The messages, by the user.
+   *
+   * @generated from field: repeated runwire.v1.Message messages = 2;
+   */
+  messages: Message$1[];
+};
+
+/**
+ * Describes the message runwire.v1.RunMessages.
+ * Use `create(RunMessagesSchema)` to create a new message.
+ */
+export const RunMessagesSchema: GenMessage<RunMessages> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run_service, 3);
 
 /**
  * AttachRunStart opens the stream.
@@ -226,7 +264,7 @@ export type AttachRunStart = Message<"runwire.v1.AttachRunStart"> & {
  * Use `create(AttachRunStartSchema)` to create a new message.
  */
 export const AttachRunStartSchema: GenMessage<AttachRunStart> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 3);
+  messageDesc(file_runwire_v1_run_service, 4);
 
 /**
  * DisconnectPolicy says what losing the stream means.
@@ -260,7 +298,7 @@ export enum AttachRunStart_DisconnectPolicy {
  * Describes the enum runwire.v1.AttachRunStart.DisconnectPolicy.
  */
 export const AttachRunStart_DisconnectPolicySchema: GenEnum<AttachRunStart_DisconnectPolicy> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run_service, 3, 0);
+  enumDesc(file_runwire_v1_run_service, 4, 0);
 
 /**
  * RunCancellation asks to stop.
@@ -281,7 +319,7 @@ export type RunCancellation = Message<"runwire.v1.RunCancellation"> & {
  * Use `create(RunCancellationSchema)` to create a new message.
  */
 export const RunCancellationSchema: GenMessage<RunCancellation> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 4);
+  messageDesc(file_runwire_v1_run_service, 5);
 
 /**
  * AttachRunResponse is a message of the server.
@@ -326,7 +364,7 @@ export type AttachRunResponse = Message<"runwire.v1.AttachRunResponse"> & {
  * Use `create(AttachRunResponseSchema)` to create a new message.
  */
 export const AttachRunResponseSchema: GenMessage<AttachRunResponse> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 5);
+  messageDesc(file_runwire_v1_run_service, 6);
 
 /**
  * AttachRunStarted confirms.
@@ -354,7 +392,7 @@ export type AttachRunStarted = Message<"runwire.v1.AttachRunStarted"> & {
  * Use `create(AttachRunStartedSchema)` to create a new message.
  */
 export const AttachRunStartedSchema: GenMessage<AttachRunStarted> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 6);
+  messageDesc(file_runwire_v1_run_service, 7);
 
 /**
  * RunEvents is a batch of events, in order.
@@ -375,7 +413,7 @@ export type RunEvents = Message<"runwire.v1.RunEvents"> & {
  * Use `create(RunEventsSchema)` to create a new message.
  */
 export const RunEventsSchema: GenMessage<RunEvents> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 7);
+  messageDesc(file_runwire_v1_run_service, 8);
 
 /**
  * GetRunRequest names a run.
@@ -396,7 +434,7 @@ export type GetRunRequest = Message<"runwire.v1.GetRunRequest"> & {
  * Use `create(GetRunRequestSchema)` to create a new message.
  */
 export const GetRunRequestSchema: GenMessage<GetRunRequest> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 8);
+  messageDesc(file_runwire_v1_run_service, 9);
 
 /**
  * GetRunResponse holds the run.
@@ -417,7 +455,7 @@ export type GetRunResponse = Message<"runwire.v1.GetRunResponse"> & {
  * Use `create(GetRunResponseSchema)` to create a new message.
  */
 export const GetRunResponseSchema: GenMessage<GetRunResponse> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 9);
+  messageDesc(file_runwire_v1_run_service, 10);
 
 /**
  * RunFilter selects runs. All set fields must match.
@@ -425,6 +463,13 @@ export const GetRunResponseSchema: GenMessage<GetRunResponse> = /*@__PURE__*/
  * @generated from message runwire.v1.RunFilter
  */
 export type RunFilter = Message<"runwire.v1.RunFilter"> & {
+  /**
+   * Of this thread.
+   *
+   * @generated from field: string thread_id = 1;
+   */
+  threadId: string;
+
   /**
    * In one of these states.
    *
@@ -473,7 +518,7 @@ export type RunFilter = Message<"runwire.v1.RunFilter"> & {
  * Use `create(RunFilterSchema)` to create a new message.
  */
 export const RunFilterSchema: GenMessage<RunFilter> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 10);
+  messageDesc(file_runwire_v1_run_service, 11);
 
 /**
  * ListRunsRequest asks for a page.
@@ -508,7 +553,7 @@ export type ListRunsRequest = Message<"runwire.v1.ListRunsRequest"> & {
  * Use `create(ListRunsRequestSchema)` to create a new message.
  */
 export const ListRunsRequestSchema: GenMessage<ListRunsRequest> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 11);
+  messageDesc(file_runwire_v1_run_service, 12);
 
 /**
  * ListRunsResponse is a page.
@@ -536,7 +581,7 @@ export type ListRunsResponse = Message<"runwire.v1.ListRunsResponse"> & {
  * Use `create(ListRunsResponseSchema)` to create a new message.
  */
 export const ListRunsResponseSchema: GenMessage<ListRunsResponse> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 12);
+  messageDesc(file_runwire_v1_run_service, 13);
 
 /**
  * WatchRunRequest watches one tree.
@@ -571,7 +616,7 @@ export type WatchRunRequest = Message<"runwire.v1.WatchRunRequest"> & {
  * Use `create(WatchRunRequestSchema)` to create a new message.
  */
 export const WatchRunRequestSchema: GenMessage<WatchRunRequest> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 13);
+  messageDesc(file_runwire_v1_run_service, 14);
 
 /**
  * WatchRunResponse is a batch of events, in order.
@@ -592,7 +637,7 @@ export type WatchRunResponse = Message<"runwire.v1.WatchRunResponse"> & {
  * Use `create(WatchRunResponseSchema)` to create a new message.
  */
 export const WatchRunResponseSchema: GenMessage<WatchRunResponse> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 14);
+  messageDesc(file_runwire_v1_run_service, 15);
 
 /**
  * WatchRunsRequest watches many trees.
@@ -637,7 +682,7 @@ export type WatchRunsRequest = Message<"runwire.v1.WatchRunsRequest"> & {
  * Use `create(WatchRunsRequestSchema)` to create a new message.
  */
 export const WatchRunsRequestSchema: GenMessage<WatchRunsRequest> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 15);
+  messageDesc(file_runwire_v1_run_service, 16);
 
 /**
  * WatchRunsResponse is a batch of events of one tree.
@@ -672,7 +717,7 @@ export type WatchRunsResponse = Message<"runwire.v1.WatchRunsResponse"> & {
  * Use `create(WatchRunsResponseSchema)` to create a new message.
  */
 export const WatchRunsResponseSchema: GenMessage<WatchRunsResponse> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 16);
+  messageDesc(file_runwire_v1_run_service, 17);
 
 /**
  * AnswerInputRequest answers.
@@ -700,7 +745,7 @@ export type AnswerInputRequest = Message<"runwire.v1.AnswerInputRequest"> & {
  * Use `create(AnswerInputRequestSchema)` to create a new message.
  */
 export const AnswerInputRequestSchema: GenMessage<AnswerInputRequest> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 17);
+  messageDesc(file_runwire_v1_run_service, 18);
 
 /**
  * AnswerInputResponse holds the run after it.
@@ -721,7 +766,7 @@ export type AnswerInputResponse = Message<"runwire.v1.AnswerInputResponse"> & {
  * Use `create(AnswerInputResponseSchema)` to create a new message.
  */
 export const AnswerInputResponseSchema: GenMessage<AnswerInputResponse> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 18);
+  messageDesc(file_runwire_v1_run_service, 19);
 
 /**
  * CancelRunRequest cancels.
@@ -749,7 +794,7 @@ export type CancelRunRequest = Message<"runwire.v1.CancelRunRequest"> & {
  * Use `create(CancelRunRequestSchema)` to create a new message.
  */
 export const CancelRunRequestSchema: GenMessage<CancelRunRequest> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 19);
+  messageDesc(file_runwire_v1_run_service, 20);
 
 /**
  * CancelRunResponse holds the run after it: CANCELLING or terminal.
@@ -770,7 +815,56 @@ export type CancelRunResponse = Message<"runwire.v1.CancelRunResponse"> & {
  * Use `create(CancelRunResponseSchema)` to create a new message.
  */
 export const CancelRunResponseSchema: GenMessage<CancelRunResponse> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run_service, 20);
+  messageDesc(file_runwire_v1_run_service, 21);
+
+/**
+ * AddRunMessagesRequest steers a run.
+ *
+ * @generated from message runwire.v1.AddRunMessagesRequest
+ */
+export type AddRunMessagesRequest = Message<"runwire.v1.AddRunMessagesRequest"> & {
+  /**
+   * Required. The run. FAILED_PRECONDITION / RUN_FINISHED once it has ended.
+   *
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * Required. The messages.
+   *
+   * @generated from field: runwire.v1.RunMessages messages = 2;
+   */
+  messages?: RunMessages | undefined;
+};
+
+/**
+ * Describes the message runwire.v1.AddRunMessagesRequest.
+ * Use `create(AddRunMessagesRequestSchema)` to create a new message.
+ */
+export const AddRunMessagesRequestSchema: GenMessage<AddRunMessagesRequest> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run_service, 22);
+
+/**
+ * AddRunMessagesResponse holds the run after it.
+ *
+ * @generated from message runwire.v1.AddRunMessagesResponse
+ */
+export type AddRunMessagesResponse = Message<"runwire.v1.AddRunMessagesResponse"> & {
+  /**
+   * The run.
+   *
+   * @generated from field: runwire.v1.Run run = 1;
+   */
+  run?: Run | undefined;
+};
+
+/**
+ * Describes the message runwire.v1.AddRunMessagesResponse.
+ * Use `create(AddRunMessagesResponseSchema)` to create a new message.
+ */
+export const AddRunMessagesResponseSchema: GenMessage<AddRunMessagesResponse> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run_service, 23);
 
 /**
  * EventDetail says how much to send.
@@ -807,7 +901,7 @@ export const EventDetailSchema: GenEnum<EventDetail> = /*@__PURE__*/
   enumDesc(file_runwire_v1_run_service, 0);
 
 /**
- * RunService creates, watches and cancels runs.
+ * RunService creates, watches, steers and cancels runs.
  *
  * @generated from service runwire.v1.RunService
  */
@@ -895,6 +989,17 @@ export const RunService: GenService<{
     methodKind: "unary";
     input: typeof CancelRunRequestSchema;
     output: typeof CancelRunResponseSchema;
+  },
+  /**
+   * AddRunMessages steers a run: the messages reach the model with its next turn, and a run that would have ended
+   * has another one. They are stored when the call returns.
+   *
+   * @generated from rpc runwire.v1.RunService.AddRunMessages
+   */
+  addRunMessages: {
+    methodKind: "unary";
+    input: typeof AddRunMessagesRequestSchema;
+    output: typeof AddRunMessagesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_runwire_v1_run_service, 0);
