@@ -39,7 +39,7 @@ pub(super) struct Book {
     /// The newest event that is not in the tail.
     floor: u64,
     /// The messages in progress, at most one of each run of the tree.
-    partials: Vec<Box<Partial>>,
+    partials: Vec<Partial>,
     /// Subagents' runs that live, in the order in which they began.
     children: Vec<Arc<Run>>,
     /// Calls that are not done, in the order in which they began.
@@ -240,7 +240,7 @@ impl Book {
 
     pub(super) fn delta(&mut self, run_id: Option<RunId>, message_id: &MessageId, delta: Delta) {
         let known = self.partials.iter().position(|p| p.run_id() == run_id);
-        let fresh = || Box::new(Partial::new(run_id, message_id.clone()));
+        let fresh = || Partial::new(run_id, message_id.clone());
         let partial = match known.and_then(|at| self.partials.get_mut(at)) {
             Some(partial) => {
                 if partial.message_id() != message_id {
