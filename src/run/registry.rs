@@ -174,6 +174,7 @@ impl Runs {
         let request = request_id
             .map(|id| digest(principal, &spec).map(|digest| (id, digest)))
             .transpose()?;
+        self.inherit(&principal.tenant, &mut spec).await?;
         spec.limits = self.shared.settings.bounded(spec.limits);
         name_messages(&mut spec.input);
         let spec = Arc::new(spec);

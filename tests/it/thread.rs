@@ -13,7 +13,7 @@ use v1::{
 use crate::{
     harness::{
         Server, accepted, attach, attached, create, last_run, outcome, output, result, run_message,
-        spec, start_run, tool, user,
+        spec, start_run, tool, user, watch_all,
     },
     tenancy::{Bearer, tokens},
 };
@@ -550,5 +550,44 @@ async fn what_is_said_to_a_run_is_checked() {
     ] {
         let status = runs.add_run_messages(request).await.unwrap_err();
         assert_eq!((status.code(), why(&status).0.as_str()), (code, reason));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_policy_has_forbidden_stays_so_in_the_runs_that_go_on() {
+    let server = Server::start().await;
+    let mut runs = server.runs().await;
+    let first = v1::RunSpec {
+        policy: Some(v1::ToolPolicy {
+            rules: vec![v1::PolicyRule {
+                tool_glob: "look".to_owned(),
+                action: v1::PolicyAction::Deny.into(),
+                ..v1::PolicyRule::default()
+            }],
+            ..v1::ToolPolicy::default()
+        }),
+        ..says("fake:text", "Hi.")
+    };
+    let first = ended(&mut runs, first).await;
+    for continuation in [
+        Continuation::ThreadId(first.thread_id.clone()),
+        Continuation::PreviousRunId(first.id.clone()),
+    ] {
+        let next = v1::RunSpec {
+            continuation: Some(continuation),
+            ..spec("fake:tools-1", vec![attached(tool("look"))])
+        };
+        // Nobody is there to run the tool: it is not asked for.
+        let next = ended(&mut runs, next).await;
+        assert_eq!(next.state(), State::Succeeded);
+        let mut threads = server.threads().await;
+        let texts = told(&mut threads, &next.thread_id, 50).await;
+        assert_eq!(texts.iter().filter(|text| *text == "Tool ").count(), 1);
+        let updates = watch_all(&mut runs, &next.id, Some(0)).await;
+        let denied = updates.iter().any(|event| {
+            matches!(&event.event, Some(v1::run_event::Event::PolicyDecided(decision))
+                if decision.action() == v1::PolicyAction::Deny)
+        });
+        assert!(denied);
     }
 }

@@ -11,8 +11,9 @@ use crate::{
         fault::{Fault, Reason},
         id::{RunId, ThreadId},
         message::Message,
+        policy::stricter,
         principal::Tenant,
-        run::{Run, RunState},
+        run::{Run, RunSpec, RunState},
         thread::{Continuation, Thread, ThreadFilter},
     },
     run::{
@@ -172,5 +173,23 @@ impl Runs {
                 Err(Fault::new(Reason::RunFinished, "the run has ended"))
             }
         }
+    }
+
+    /// Puts the policies of the run that a new one goes on from under its own: what was denied stays so.
+    ///
+    /// # Errors
+    /// `THREAD_NOT_FOUND`, `RUN_NOT_FOUND`, `INVALID_REQUEST` (too many on top of one another),
+    /// `STORE_UNAVAILABLE`.
+    pub(super) async fn inherit(&self, tenant: &Tenant, spec: &mut RunSpec) -> Result<(), Fault> {
+        let before = match &spec.continuation {
+            None => return Ok(()),
+            Some(Continuation::Thread { id, .. }) => self.thread(tenant, *id).await?.newest(),
+            Some(Continuation::Run(run_id) | Continuation::Fork { run_id, .. }) => Some(*run_id),
+        };
+        if let Some(before) = before {
+            let parent = self.spec(tenant, before).await?;
+            spec.policy = stricter((before, &parent.policy), &spec.policy)?;
+        }
+        Ok(())
     }
 }
