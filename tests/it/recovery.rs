@@ -453,3 +453,32 @@ async fn a_data_directory_has_one_server_and_the_second_one_says_so() {
         "{said}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_in_its_thread_waits_on_after_a_crash_and_has_its_turn() {
+    let server = Server::start().await;
+    // The first one waits for its tool.
+    let tool = tool("find", |_| async { "found" }).idempotent();
+    let first = server
+        .create(spec("script:tools-1", vec![tool.hosted()]))
+        .await;
+    let next = v1::RunSpec {
+        continuation: Some(v1::run_spec::Continuation::ThreadId(
+            first.thread_id.clone(),
+        )),
+        busy_policy: v1::run_spec::BusyPolicy::Enqueue.into(),
+        ..spec("script:demo", Vec::new())
+    };
+    let next = server.create(next).await;
+    assert_eq!(next.state(), State::Queued);
+    let server = server.crash().await;
+    let tasks = TaskTracker::new();
+    serve(&tasks, server.client(), tool);
+    let next = server.end_of(&next.id).await;
+    assert_eq!(next.state(), State::Succeeded);
+    let first = server.end_of(&first.id).await;
+    assert_eq!(next.previous_run_id, first.id);
+    let ended = |run: &v1::Run| run.end_time.map(|time| (time.seconds, time.nanos));
+    assert!(ended(&first) <= ended(&next));
+    check(server.end().await.path()).await;
+}
