@@ -2,6 +2,7 @@
 //! knows everybody.
 
 mod clock;
+mod mcp;
 mod provider;
 mod rest;
 mod serve;
@@ -19,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::{Config, Environment, StoreKind},
     domain::fault::Fault,
+    mcp::{Mcp, SchemaCheck},
     provider::{Providers, registry::BuildError},
     rpc::{self, Auth, Backend, Intake, Peer, Phases, TlsError},
     run::{
@@ -191,23 +193,27 @@ impl App {
         let stop = CancellationToken::new();
         let (connections, work) = (TaskTracker::new(), TaskTracker::new());
         let hub = Hub::new(settings::hub(config), &connections, stop.clone());
+        let schemas = Arc::clone(&hub);
+        let schema: SchemaCheck = Arc::new(move |schema| schemas.check_schema(schema));
+        let hosts = Arc::clone(&hub);
+        let mcp = Mcp::new(mcp::servers(config), hosts, &schema, &connections, &stop);
         let ports = Ports {
             models: Arc::clone(&world.models),
-            tools: Arc::clone(&hub) as Arc<_>,
+            tools: Arc::clone(&mcp) as Arc<_>,
             store: world.store,
             clock: world.clock,
         };
         let runner = settings::runs(config);
         let limits = runner.default_limits;
         let runs = runs(ports, runner, work.clone(), stop.clone());
-        let schemas = Arc::clone(&hub);
         let backend = Backend {
             runs: Arc::clone(&runs),
             hub: Arc::clone(&hub),
             intake: Intake {
                 models: world.models,
                 limits,
-                schema: Arc::new(move |schema| schemas.check_schema(schema)),
+                schema,
+                mcp,
             },
         };
         let numbers = settings::rpc(config);

@@ -10,6 +10,7 @@
 mod check;
 mod environment;
 mod load;
+mod mcp;
 mod policy;
 mod problem;
 mod section;
@@ -30,6 +31,7 @@ use std::{
 
 pub use environment::Environment;
 pub use load::{Flag, Layers};
+pub use mcp::{Mcp, McpServer};
 pub use policy::{Policy, PolicyRule};
 pub use problem::{Origin, Problem, Problems};
 
@@ -98,6 +100,8 @@ section! {
         runs: Runs = Runs::default(),
         /// Tool calls and tool hosts.
         tools: Tools = Tools::default(),
+        /// MCP servers. Their commands, addresses and keys are the operator's alone: a run names a server.
+        mcp: Mcp = Mcp::default(),
         /// Which tool calls may run, in all runs.
         policy: Policy = Policy::default(),
         /// The log.

@@ -6,6 +6,7 @@
 //! ```text
 //! main ─► app ─► rpc ───────┐
 //!          ├───► provider ──┼──► run ──► domain
+//!          ├───► mcp ───────┤
 //!          ├───► toolhost ──┤    (the ports are traits in run::port; rpc uses toolhost, too)
 //!          ├───► store ─────┘
 //!          └───► telemetry, config, shutdown
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod domain;
+pub mod mcp;
 pub mod pb;
 pub mod provider;
 pub mod rpc;

@@ -23,7 +23,10 @@ pub enum TelemetryError {
 /// # Errors
 /// When the filter cannot be parsed, or there is a log already.
 pub fn init(log: &config::Log) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::builder().parse(&log.filter)?;
+    // The SDK of MCP writes what is said into the log, at every level.
+    let filter = EnvFilter::builder()
+        .parse(&log.filter)?
+        .add_directive("rmcp=off".parse()?);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = fmt::layer()
         .with_writer(stderr)

@@ -13,6 +13,9 @@ pub(super) fn check(config: &Config, reading: &mut Reading) {
     for (name, provider) in &config.providers {
         check_provider(name, provider, reading);
     }
+    for (name, server) in &config.mcp.servers {
+        server.check(name, reading);
+    }
     aliases(config, reading);
     private_networks(config, reading);
     policy(config, reading);
@@ -164,16 +167,7 @@ fn check_provider(name: &str, provider: &Provider, reading: &mut Reading) {
     }
     check_secrets(name, provider, reading);
     for header in provider.headers.keys() {
-        let header_name = header.to_ascii_lowercase();
-        if [
-            "authorization",
-            "proxy-authorization",
-            "x-api-key",
-            "api-key",
-            "cookie",
-        ]
-        .contains(&header_name.as_str())
-        {
+        if is_for_secrets(header) {
             reading.report_at(
                 &format!("providers.{name}.headers.{header}"),
                 "secrets do not stand in the configuration: use api_key_env, api_key_file or headers_env",
@@ -235,7 +229,19 @@ fn check_secrets(name: &str, provider: &Provider, reading: &mut Reading) {
     }
 }
 
-fn is_plain_url(url: &str) -> bool {
+/// Whether a header is known to carry secrets.
+pub(super) fn is_for_secrets(header: &str) -> bool {
+    [
+        "authorization",
+        "proxy-authorization",
+        "x-api-key",
+        "api-key",
+        "cookie",
+    ]
+    .contains(&header.to_ascii_lowercase().as_str())
+}
+
+pub(super) fn is_plain_url(url: &str) -> bool {
     let Some(rest) = url
         .strip_prefix("http://")
         .or_else(|| url.strip_prefix("https://"))

@@ -119,6 +119,17 @@ impl Config {
         for (name, provider) in &mut self.providers {
             resolve_provider(name, provider, base, environment, reading);
         }
+        for (name, server) in &mut self.mcp.servers {
+            // A name without a slash is looked for on the path.
+            let is_path = |command: &Path| command.components().count() > 1;
+            if let Some(command) = server.command.as_mut().filter(|command| is_path(command)) {
+                *command = base.join(&*command);
+            }
+            if let Some(directory) = &mut server.working_dir {
+                *directory = base.join(&*directory);
+            }
+            server.resolve(name, environment, reading);
+        }
         let tls = &mut self.server.tls;
         for path in [&mut tls.cert, &mut tls.key, &mut tls.client_ca]
             .into_iter()

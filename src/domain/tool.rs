@@ -138,6 +138,71 @@ pub struct Subagent {
     pub agent: Agent,
 }
 
+impl ToolName {
+    /// Most characters of what stands before the names of a server's tools.
+    pub const MOST_PREFIX: usize = 32;
+
+    /// Whether this may stand before the names of a server's tools.
+    pub fn is_prefix(text: &str) -> bool {
+        text.is_empty() || (text.len() <= Self::MOST_PREFIX && Self::parse(text).is_some())
+    }
+
+    /// The name of a server's tool behind a prefix; `None` when the prefix is none. A server may call its
+    /// tools what it likes: what does not fit becomes underscores, and ends in a digest of the server's own
+    /// name, so that two tools never become one. The same tool always has the same name.
+    pub fn behind(prefix: &str, own: &str) -> Option<Self> {
+        if !Self::is_prefix(prefix) {
+            return None;
+        }
+        if let Some(name) = Self::parse(&format!("{prefix}{own}")).filter(|_| !own.is_empty()) {
+            return Some(name);
+        }
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        let tail = format!("_{:08x}", digest(own));
+        let room = 64_usize.saturating_sub(prefix.len() + tail.len());
+        let head = own.chars().take(room);
+        let head: String = head.map(|c| if fits(c) { c } else { '_' }).collect();
+        Self::parse(&format!("{prefix}{head}{tail}"))
+    }
+}
+
+/// FNV-1a: the same on every machine and in every version.
+fn digest(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(prefix: &str, own: &str, expected: Option<&str>) {
+        let name = ToolName::behind(prefix, own);
+        assert_eq!(name.as_ref().map(ToolName::as_str), expected);
+    }
+
+    #[test]
+    fn a_servers_tool_has_its_own_name_behind_the_prefix() {
+        check("", "echo", Some("echo"));
+        check("files.", "read_file", Some("files.read_file"));
+        check("two words", "echo", None);
+        check(&"x".repeat(33), "echo", None);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_replaced_and_never_makes_two_tools_one() {
+        check("a.", "read file", Some("a.read_file_0c27f33e"));
+        check("a.", "read/file", Some("a.read_file_cd4cee11"));
+        check("", "", Some("_811c9dc5"));
+        let long = "y".repeat(128);
+        let name = ToolName::behind("x.", &long).unwrap();
+        assert_eq!(name.as_str().len(), 64);
+        assert_ne!(ToolName::behind("x.", &long[1..]), Some(name));
+    }
+}
+
 /// A reference to a registered tool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostedTool {

@@ -23,7 +23,7 @@ use crate::{
         run::Limits,
         time::Timestamp,
     },
-    run::port::Models,
+    run::port::{McpServers, Models},
 };
 
 /// Checks that a JSON text is a JSON Schema; the fault says what is wrong with it.
@@ -38,6 +38,8 @@ pub struct Intake {
     pub limits: Limits,
     /// Checks schemas.
     pub schema: SchemaCheck,
+    /// Knows the MCP servers.
+    pub mcp: Arc<dyn McpServers>,
 }
 
 impl fmt::Debug for Intake {

@@ -53,7 +53,7 @@ impl ToolCalls {
         Ok(call::receipt(&delivery, disposition))
     }
 
-    fn page(
+    async fn page(
         &self,
         principal: &Principal,
         request: &ListToolsRequest,
@@ -63,16 +63,17 @@ impl ToolCalls {
             bytes: self.0.page_bytes,
         };
         let after = &request.page_token;
-        let mut tools = self.0.hub.list(&principal.tenant);
-        tools.retain(|(tool, _)| {
-            principal.may_use(tool.name.as_str()) && (after.is_empty() || key(tool) > *after)
+        let hosted = self.0.hub.list(&principal.tenant).into_iter();
+        let hosted = hosted.map(|(tool, hosts)| Offered::Hosted(tool, hosts));
+        let of_servers = self.0.intake.mcp.list().await.into_iter();
+        let of_servers = of_servers.map(|(server, tool)| Offered::Mcp(tool, server));
+        let mut tools: Vec<Offered> = hosted.chain(of_servers).collect();
+        tools.retain(|offered| {
+            principal.may_use(offered.tool().name.as_str())
+                && (after.is_empty() || offered.key() > *after)
         });
-        tools.sort_by_cached_key(|(tool, _)| key(tool));
-        let encode = |(tool, hosts): &(Arc<ToolSpec>, usize)| RegisteredTool {
-            tool: Some(generation::encode_tool(tool)),
-            host_count: i32::try_from(*hosts).unwrap_or(i32::MAX),
-        };
-        let (tools, next_page_token) = page::fill(tools, room, encode, |(tool, _)| key(tool));
+        tools.sort_by_cached_key(Offered::key);
+        let (tools, next_page_token) = page::fill(tools, room, Offered::encode, Offered::key);
         Ok(ListToolsResponse {
             tools,
             next_page_token,
@@ -80,9 +81,44 @@ impl ToolCalls {
     }
 }
 
-/// A tool's place in the list. A name holds no `@`.
-fn key(tool: &ToolSpec) -> String {
-    format!("{}@{}", tool.name, tool.version)
+/// A tool, and who offers it.
+enum Offered {
+    /// So many hosts.
+    Hosted(Arc<ToolSpec>, usize),
+    /// An MCP server.
+    Mcp(Arc<ToolSpec>, Arc<str>),
+}
+
+impl Offered {
+    const fn tool(&self) -> &Arc<ToolSpec> {
+        match self {
+            Self::Hosted(tool, _) | Self::Mcp(tool, _) => tool,
+        }
+    }
+
+    /// The place in the list. Neither a name nor a server's name holds an `@`.
+    fn key(&self) -> String {
+        match self {
+            Self::Hosted(tool, _) => format!("{}@{}", tool.name, tool.version),
+            Self::Mcp(tool, server) => format!("{}@@{server}", tool.name),
+        }
+    }
+
+    fn encode(&self) -> RegisteredTool {
+        let tool = Some(generation::encode_tool(self.tool()));
+        match self {
+            Self::Hosted(_, hosts) => RegisteredTool {
+                tool,
+                host_count: i32::try_from(*hosts).unwrap_or(i32::MAX),
+                mcp_server: String::new(),
+            },
+            Self::Mcp(_, server) => RegisteredTool {
+                tool,
+                host_count: 0,
+                mcp_server: server.to_string(),
+            },
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -144,7 +180,7 @@ impl ToolService for ToolCalls {
         request: Request<ListToolsRequest>,
     ) -> Result<Response<ListToolsResponse>, Status> {
         let principal = caller(&request).map_err(|fault| status(&fault))?;
-        let page = self.page(&principal, request.get_ref());
+        let page = self.page(&principal, request.get_ref()).await;
         page.map(Response::new).map_err(|fault| status(&fault))
     }
 }

@@ -127,6 +127,25 @@ pub trait Tools: Send + Sync + 'static {
     fn forget_run(&self, _run_id: RunId) {}
 }
 
+/// What a binding of tools of an MCP server takes from the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct McpTerms {
+    /// The operator's prefix: the default, and the one that permission goes by.
+    pub prefix: String,
+    /// The longest time for one call, when the operator says so.
+    pub timeout: Option<Duration>,
+}
+
+/// The MCP servers that the operator has configured.
+pub trait McpServers: Send + Sync + 'static {
+    /// The terms of a server; `None` when none has this name.
+    fn terms(&self, server: &str) -> Option<McpTerms>;
+
+    /// The tools of all servers, each with its server's name, under the operator's names. Waits a moment for
+    /// servers that have not shown theirs; one that does not has none.
+    fn list(&self) -> BoxFuture<'_, Vec<(Arc<str>, Arc<ToolSpec>)>>;
+}
+
 /// What happened to a delivery.
 #[derive(Debug)]
 pub enum CallNews {

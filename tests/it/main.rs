@@ -27,6 +27,7 @@ mod hosting;
 mod interrupts;
 mod load;
 mod logs;
+mod mcp;
 mod misbehaving;
 mod moved;
 mod parked;

@@ -1,10 +1,10 @@
 //! Completions.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     At, Intake,
-    generation::claim,
+    generation::Names,
     message::{decode_all, encode, encode_delta, encode_finish, encode_usage},
 };
 use crate::{
@@ -13,7 +13,6 @@ use crate::{
         fault::Fault,
         id::CompletionId,
         model::ModelRef,
-        tool::ToolName,
     },
     pb::v1,
 };
@@ -35,12 +34,12 @@ impl Intake {
 
         let at_tools = at.field("tools");
         at_tools.at_most(params.tools.len(), MOST_TOOLS)?;
-        let mut names: HashSet<ToolName> = HashSet::with_capacity(params.tools.len());
+        let mut names = Names::default();
         let mut tools = Vec::with_capacity(params.tools.len());
         for (index, tool) in params.tools.into_iter().enumerate() {
             let at_tool = at_tools.index(index);
             let tool = self.tool(tool, &at_tool)?;
-            claim(&tool.name, &mut names, &at_tool.field("name"))?;
+            names.claim(&tool.name, &at_tool.field("name"))?;
             tools.push(Arc::new(tool));
         }
         let options = self.options(params.options, &names, &at.field("options"))?;

@@ -39,7 +39,7 @@ impl Intake {
     pub(super) fn options(
         &self,
         options: Option<v1::GenerationOptions>,
-        tools: &HashSet<ToolName>,
+        tools: &Names,
         at: &At<'_>,
     ) -> Result<Arc<Options>, Fault> {
         let Some(wire) = options else {
@@ -77,18 +77,32 @@ impl Intake {
     }
 }
 
-/// Registers a name among those of an agent.
-pub(super) fn claim(
-    name: &ToolName,
-    taken: &mut HashSet<ToolName>,
-    at: &At<'_>,
-) -> Result<(), Fault> {
-    if taken.insert(name.clone()) {
-        return Ok(());
+/// The names of the tools of an agent or a completion.
+#[derive(Default)]
+pub(super) struct Names {
+    taken: HashSet<ToolName>,
+    /// Whether there are tools whose names only their server knows.
+    pub(super) more: bool,
+}
+
+impl Names {
+    /// Registers a name.
+    pub(super) fn claim(&mut self, name: &ToolName, at: &At<'_>) -> Result<(), Fault> {
+        if self.taken.insert(name.clone()) {
+            return Ok(());
+        }
+        Err(at
+            .fault(Reason::ToolNameClash, "is the name of another tool too")
+            .with("tool", name))
     }
-    Err(at
-        .fault(Reason::ToolNameClash, "is the name of another tool too")
-        .with("tool", name))
+
+    fn may_hold(&self, name: &ToolName) -> bool {
+        self.more || self.taken.contains(name)
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.more && self.taken.is_empty()
+    }
 }
 
 pub(super) fn tool_name(name: &str, at: &At<'_>) -> Result<ToolName, Fault> {
@@ -132,7 +146,7 @@ const fn effort(effort: v1::ReasoningEffort) -> Option<ReasoningEffort> {
 
 fn tool_choice(
     choice: Option<v1::ToolChoice>,
-    tools: &HashSet<ToolName>,
+    tools: &Names,
     at: &At<'_>,
 ) -> Result<ToolChoice, Fault> {
     use v1::tool_choice::{Choice, Mode};
@@ -146,7 +160,7 @@ fn tool_choice(
         Some(Choice::ToolName(name)) => {
             let at = at.field("tool_name");
             let name = tool_name(&name, &at)?;
-            if !tools.contains(&name) {
+            if !tools.may_hold(&name) {
                 return Err(at.invalid("is none of the tools"));
             }
             ToolChoice::Tool(name)

@@ -1,7 +1,7 @@
 //! Runs: what to run, which runs, and what is seen of one.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use super::{
     At, Intake,
     completion::MOST_TOOLS,
     count, fault,
-    generation::{claim, tool_name},
+    generation::{Names, tool_name},
     input,
     message::{decode_all, encode as encode_message, encode_finish, encode_usage},
     policy, small_count,
@@ -24,7 +24,7 @@ use crate::{
         fault::Fault,
         id::{HostId, RequestId, RunId},
         run::{Agent, Limits, Run, RunSpec, RunState},
-        tool::{Affinity, HostedTool, Subagent, ToolBinding, ToolName, ToolTarget},
+        tool::{Affinity, HostedTool, McpTools, Subagent, ToolBinding, ToolName, ToolTarget},
     },
     pb::v1,
     run::port::RunFilter,
@@ -70,13 +70,14 @@ impl Intake {
         bounded(&agent.name, MOST_NAME_CHARS, &at_name)?;
         let at_tools = at.field("tools");
         at_tools.at_most(agent.tools.len(), MOST_TOOLS)?;
-        let mut names: HashSet<ToolName> = HashSet::with_capacity(agent.tools.len());
+        let mut names = Names::default();
         let mut tools = Vec::with_capacity(agent.tools.len());
         for (index, binding) in agent.tools.into_iter().enumerate() {
             let at_tool = at_tools.index(index);
             let binding = self.binding(binding, &at_tool)?;
-            if let Some(name) = binding.target.name() {
-                claim(name, &mut names, &at_tool)?;
+            match binding.target.name() {
+                Some(name) => names.claim(name, &at_tool)?,
+                None => names.more = true,
             }
             tools.push(binding);
         }
@@ -92,6 +93,8 @@ impl Intake {
 
     fn binding(&self, binding: v1::ToolBinding, at: &At<'_>) -> Result<ToolBinding, Fault> {
         use v1::tool_binding::Binding;
+        // What the operator allows for one call.
+        let mut longest = None;
         let target = match at.field("binding").required(binding.binding)? {
             Binding::Attached(tool) => {
                 ToolTarget::Attached(Arc::new(self.tool(tool, &at.field("attached"))?))
@@ -102,6 +105,11 @@ impl Intake {
             Binding::Subagent(subagent) => {
                 ToolTarget::Subagent(Arc::new(self.subagent(subagent, &at.field("subagent"))?))
             }
+            Binding::Mcp(mcp) => {
+                let (tools, most) = self.mcp_tools(mcp, &at.field("mcp"))?;
+                longest = most;
+                ToolTarget::Mcp(tools)
+            }
         };
         let timeout = at.field("timeout").optional_duration(binding.timeout)?;
         if timeout.is_some_and(|t| t.is_zero()) {
@@ -111,7 +119,7 @@ impl Intake {
         let progress_timeout = silence.optional_duration(binding.progress_timeout)?;
         Ok(ToolBinding {
             target,
-            timeout,
+            timeout: timeout.into_iter().chain(longest).min(),
             accept_timeout: at
                 .field("accept_timeout")
                 .optional_duration(binding.accept_timeout)?,
@@ -125,6 +133,36 @@ impl Intake {
             tool: Arc::new(self.tool(at_tool.required(subagent.tool)?, &at_tool)?),
             agent: self.agent(at_agent.required(subagent.agent)?, &at_agent)?,
         })
+    }
+
+    /// Tools of a server that the operator knows, and the longest time for one call.
+    fn mcp_tools(
+        &self,
+        mcp: v1::McpTools,
+        at: &At<'_>,
+    ) -> Result<(McpTools, Option<Duration>), Fault> {
+        let terms = self.mcp.terms(&mcp.server).ok_or_else(|| {
+            at.field("server")
+                .invalid("is not the name of an MCP server that is configured here")
+        })?;
+        let at_prefix = at.field("prefix");
+        let prefix = mcp.prefix.unwrap_or_else(|| terms.prefix.clone());
+        if !ToolName::is_prefix(&prefix) {
+            return Err(at_prefix.invalid("is not at most 32 of a-z A-Z 0-9 _ . -"));
+        }
+        let at_tools = at.field("allowed_tools");
+        at_tools.at_most(mcp.allowed_tools.len(), MOST_TOOLS)?;
+        for (index, tool) in mcp.allowed_tools.iter().enumerate() {
+            bounded(tool, MOST_NAME_CHARS, &at_tools.index(index))?;
+        }
+        let tools = McpTools {
+            server: mcp.server.into(),
+            tools: mcp.allowed_tools,
+            prefix,
+            scope: terms.prefix,
+            usable: Vec::new(),
+        };
+        Ok((tools, terms.timeout))
     }
 
     /// A limit that is not set is the server's; one that is set may not be above it.

@@ -19,7 +19,7 @@ use crate::{
         principal::{Principal, Scope, Tenant},
         run::{Agent, Run, RunSpec, RunState, Waiting},
         time::Timestamp,
-        tool::ToolTarget,
+        tool::{ToolName, ToolTarget},
         trace::Trace,
     },
     run::{
@@ -296,7 +296,8 @@ fn may_be(principal: &Principal, agent: &mut Agent) -> Result<(), Fault> {
                     return may_use(principal, &mcp.scope);
                 }
                 for tool in &mcp.tools {
-                    may_use(principal, &format!("{}{tool}", mcp.scope))?;
+                    let name = ToolName::behind(&mcp.scope, tool);
+                    may_use(principal, name.as_ref().map_or(tool, ToolName::as_str))?;
                 }
                 mcp.usable.clone_from(&principal.use_tools);
             }

@@ -28,6 +28,8 @@ pub(crate) const FLOOD_BYTES: usize = 8 << 20;
 /// The provider `fake`:
 /// - `text` answers "hello"; `echo` with the newest text; `hear` with all that it is sent, by role; `slow` in five pieces, a second apart;
 /// - `tools-N` calls the first tool N times, then answers with the results; `twice` calls in two turns;
+/// - `planned` makes the calls that the user's text lists as JSON, `[[[tool, arguments], …], …]` with a list for
+///   each turn, then answers with all results;
 /// - `hang` begins and never ends; `silent` never begins;
 /// - `big` answers with 8 MiB, `flood` with as many in small pieces;
 /// - `fault-REASON` fails before it begins, `broken-REASON` after a piece.
@@ -159,6 +161,7 @@ fn steps(model: &ModelRef, request: &Request) -> Vec<Step> {
         }
         "twice" if results(request).len() < 2 => vec![started, calls(model, request, 1)],
         "twice" => vec![started, say(&results(request).join("|"))],
+        "planned" => vec![started, planned(model, request)],
         "big" => vec![started, say(&"x".repeat(8 << 20))],
         "flood" => {
             let text = "x".repeat(64 << 10);
@@ -203,6 +206,28 @@ fn calls(model: &ModelRef, request: &Request, count: usize) -> Step {
         })
     });
     finished(model, calls.collect(), FinishReason::ToolCalls)
+}
+
+fn planned(model: &ModelRef, request: &Request) -> Step {
+    let (first, turn) = (request.messages.first(), request.messages.len() / 2);
+    let plan: Vec<Vec<(String, serde_json::Value)>> =
+        serde_json::from_str(&first.unwrap().joined_text()).unwrap();
+    let Some(turn) = plan.get(turn) else {
+        let text = results(request).join("|");
+        return finished(model, vec![Content::Text(text)], FinishReason::Stop);
+    };
+    let call = |(tool, arguments): &(String, serde_json::Value)| {
+        Content::ToolCall(ToolCall {
+            id: CallId::mint(),
+            name: tool.clone(),
+            arguments: arguments.to_string(),
+        })
+    };
+    finished(
+        model,
+        turn.iter().map(call).collect(),
+        FinishReason::ToolCalls,
+    )
 }
 
 fn finished(model: &ModelRef, contents: Vec<Content>, finish_reason: FinishReason) -> Step {
