@@ -12,6 +12,7 @@ use crate::{
         call::{Assignment, Delivery, Route, StopReason},
         fault::Fault,
         id::{HostId, RunId},
+        input::InputAnswer,
         json::JsonText,
         principal::Tenant,
         tool::{ToolBinding, ToolSpec, ToolTarget},
@@ -52,6 +53,15 @@ impl Tools for Mcp {
 
     fn check(&self, tool: &ToolSpec, arguments: &JsonText) -> Result<(), Fault> {
         self.others.check(tool, arguments)
+    }
+
+    fn check_answer(&self, schema: &JsonText, answer: &JsonText) -> Result<(), Fault> {
+        self.others.check_answer(schema, answer)
+    }
+
+    fn answer(&self, delivery: &Delivery, number: u32, answer: Arc<InputAnswer>) {
+        // A server is offered nobody to ask.
+        self.others.answer(delivery, number, answer);
     }
 
     fn assign(&self, tenant: &Tenant, assignment: Assignment, inbox: Inbox) {
