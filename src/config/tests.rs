@@ -113,7 +113,7 @@ fn every_bad_value_is_named_with_its_line() {
         (
             "[logs]",
             "runwire.toml:1: logs: unknown key; known here: server, auth, store, providers, models, \
-             media, completions, retry, runs, tools, policy, log",
+             media, completions, retry, runs, tools, mcp, policy, log",
         ),
         (
             "[auth.principals.a]\nscopes = 'all'",

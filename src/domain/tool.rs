@@ -193,8 +193,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_replaced_and_never_makes_two_tools_one() {
-        check("a.", "read file", Some("a.read_file_0c27f33e"));
-        check("a.", "read/file", Some("a.read_file_cd4cee11"));
+        check("a.", "read file", Some("a.read_file_93f6e711"));
+        check("a.", "read/file", Some("a.read_file_e53a8158"));
         check("", "", Some("_811c9dc5"));
         let long = "y".repeat(128);
         let name = ToolName::behind("x.", &long).unwrap();

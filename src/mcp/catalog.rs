@@ -225,7 +225,7 @@ mod tests {
     fn a_run_sees_the_tools_that_it_names_behind_its_prefix() {
         check(
             &wanted(&[], ""),
-            Some(&["read", "write", "drop_all_b4aba4c5"]),
+            Some(&["read", "write", "drop_all_91adc29f"]),
         );
         check(&wanted(&["write"], "my."), Some(&["my.write"]));
         check(&wanted(&["write", "wirte"], ""), None);

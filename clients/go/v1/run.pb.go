@@ -189,7 +189,7 @@ func (x RunSpec_BusyPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RunSpec_BusyPolicy.Descriptor instead.
 func (RunSpec_BusyPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{7, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8, 0}
 }
 
 // State of a run.
@@ -262,7 +262,7 @@ func (x Run_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Run_State.Descriptor instead.
 func (Run_State) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{9, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10, 0}
 }
 
 // What the answer does.
@@ -316,7 +316,7 @@ func (x InputAnswer_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InputAnswer_Action.Descriptor instead.
 func (InputAnswer_Action) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13, 0}
 }
 
 // State of a call.
@@ -385,7 +385,7 @@ func (x ToolCallUpdate_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ToolCallUpdate_State.Descriptor instead.
 func (ToolCallUpdate_State) EnumDescriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{19, 0}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{20, 0}
 }
 
 // Agent is a value, not a resource: model, instructions and tools of one loop.
@@ -490,6 +490,7 @@ type ToolBinding struct {
 	//	*ToolBinding_Attached
 	//	*ToolBinding_Hosted
 	//	*ToolBinding_Subagent
+	//	*ToolBinding_Mcp
 	Binding isToolBinding_Binding `protobuf_oneof:"binding"`
 	// Optional. Time for one execution attempt, from acceptance. Default 5 min, bounded by what is left of the
 	// run's timeout.
@@ -566,6 +567,15 @@ func (x *ToolBinding) GetSubagent() *Subagent {
 	return nil
 }
 
+func (x *ToolBinding) GetMcp() *McpTools {
+	if x != nil {
+		if x, ok := x.Binding.(*ToolBinding_Mcp); ok {
+			return x.Mcp
+		}
+	}
+	return nil
+}
+
 func (x *ToolBinding) GetTimeout() *durationpb.Duration {
 	if x != nil {
 		return x.Timeout
@@ -606,11 +616,18 @@ type ToolBinding_Subagent struct {
 	Subagent *Subagent `protobuf:"bytes,3,opt,name=subagent,proto3,oneof"`
 }
 
+type ToolBinding_Mcp struct {
+	// On an MCP server that the operator has configured.
+	Mcp *McpTools `protobuf:"bytes,4,opt,name=mcp,proto3,oneof"`
+}
+
 func (*ToolBinding_Attached) isToolBinding_Binding() {}
 
 func (*ToolBinding_Hosted) isToolBinding_Binding() {}
 
 func (*ToolBinding_Subagent) isToolBinding_Binding() {}
+
+func (*ToolBinding_Mcp) isToolBinding_Binding() {}
 
 // HostedTool refers to a registered tool.
 type HostedTool struct {
@@ -896,6 +913,72 @@ func (x *PolicyRule) GetReason() string {
 	return ""
 }
 
+// McpTools offers tools of a configured MCP server. Commands, URLs and keys are the operator's alone. The
+// list is looked up before each turn; one that cannot be had is waited for as long as accept_timeout.
+type McpTools struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The server's name in the configuration.
+	Server string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Optional. Only these tools, by the server's own names; all that the caller may use when empty.
+	AllowedTools []string `protobuf:"bytes,2,rep,name=allowed_tools,json=allowedTools,proto3" json:"allowed_tools,omitempty"`
+	// Optional. Put before each tool's name, instead of what the operator has configured. At most 32 of
+	// a-z A-Z 0-9 _ . -; may be empty.
+	Prefix        *string `protobuf:"bytes,3,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *McpTools) Reset() {
+	*x = McpTools{}
+	mi := &file_runwire_v1_run_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *McpTools) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*McpTools) ProtoMessage() {}
+
+func (x *McpTools) ProtoReflect() protoreflect.Message {
+	mi := &file_runwire_v1_run_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use McpTools.ProtoReflect.Descriptor instead.
+func (*McpTools) Descriptor() ([]byte, []int) {
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *McpTools) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *McpTools) GetAllowedTools() []string {
+	if x != nil {
+		return x.AllowedTools
+	}
+	return nil
+}
+
+func (x *McpTools) GetPrefix() string {
+	if x != nil && x.Prefix != nil {
+		return *x.Prefix
+	}
+	return ""
+}
+
 // RunLimits bound a run and its descendants together. Unset ones are the server's, which also caps the others.
 type RunLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -918,7 +1001,7 @@ type RunLimits struct {
 
 func (x *RunLimits) Reset() {
 	*x = RunLimits{}
-	mi := &file_runwire_v1_run_proto_msgTypes[6]
+	mi := &file_runwire_v1_run_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1013,7 @@ func (x *RunLimits) String() string {
 func (*RunLimits) ProtoMessage() {}
 
 func (x *RunLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[6]
+	mi := &file_runwire_v1_run_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1026,7 @@ func (x *RunLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunLimits.ProtoReflect.Descriptor instead.
 func (*RunLimits) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{6}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RunLimits) GetMaxTurns() int32 {
@@ -1021,7 +1104,7 @@ type RunSpec struct {
 
 func (x *RunSpec) Reset() {
 	*x = RunSpec{}
-	mi := &file_runwire_v1_run_proto_msgTypes[7]
+	mi := &file_runwire_v1_run_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1116,7 @@ func (x *RunSpec) String() string {
 func (*RunSpec) ProtoMessage() {}
 
 func (x *RunSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[7]
+	mi := &file_runwire_v1_run_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1129,7 @@ func (x *RunSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSpec.ProtoReflect.Descriptor instead.
 func (*RunSpec) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{7}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RunSpec) GetAgent() *Agent {
@@ -1170,7 +1253,7 @@ type ForkPoint struct {
 
 func (x *ForkPoint) Reset() {
 	*x = ForkPoint{}
-	mi := &file_runwire_v1_run_proto_msgTypes[8]
+	mi := &file_runwire_v1_run_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1265,7 @@ func (x *ForkPoint) String() string {
 func (*ForkPoint) ProtoMessage() {}
 
 func (x *ForkPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[8]
+	mi := &file_runwire_v1_run_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1278,7 @@ func (x *ForkPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkPoint.ProtoReflect.Descriptor instead.
 func (*ForkPoint) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{8}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ForkPoint) GetRunId() string {
@@ -1268,7 +1351,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_runwire_v1_run_proto_msgTypes[9]
+	mi := &file_runwire_v1_run_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1363,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[9]
+	mi := &file_runwire_v1_run_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1376,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{9}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Run) GetId() string {
@@ -1483,7 +1566,7 @@ type RequiredInput struct {
 
 func (x *RequiredInput) Reset() {
 	*x = RequiredInput{}
-	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1578,7 @@ func (x *RequiredInput) String() string {
 func (*RequiredInput) ProtoMessage() {}
 
 func (x *RequiredInput) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[10]
+	mi := &file_runwire_v1_run_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1591,7 @@ func (x *RequiredInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequiredInput.ProtoReflect.Descriptor instead.
 func (*RequiredInput) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{10}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RequiredInput) GetId() string {
@@ -1605,7 +1688,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_runwire_v1_run_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1700,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[11]
+	mi := &file_runwire_v1_run_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1713,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{11}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Question) GetMessage() string {
@@ -1676,7 +1759,7 @@ type InputAnswer struct {
 
 func (x *InputAnswer) Reset() {
 	*x = InputAnswer{}
-	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1771,7 @@ func (x *InputAnswer) String() string {
 func (*InputAnswer) ProtoMessage() {}
 
 func (x *InputAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[12]
+	mi := &file_runwire_v1_run_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1784,7 @@ func (x *InputAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputAnswer.ProtoReflect.Descriptor instead.
 func (*InputAnswer) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{12}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InputAnswer) GetInputId() string {
@@ -1770,7 +1853,7 @@ type RunEvent struct {
 
 func (x *RunEvent) Reset() {
 	*x = RunEvent{}
-	mi := &file_runwire_v1_run_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +1865,7 @@ func (x *RunEvent) String() string {
 func (*RunEvent) ProtoMessage() {}
 
 func (x *RunEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[13]
+	mi := &file_runwire_v1_run_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +1878,7 @@ func (x *RunEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEvent.ProtoReflect.Descriptor instead.
 func (*RunEvent) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{13}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RunEvent) GetSequence() int64 {
@@ -1993,7 +2076,7 @@ type PolicyDecision struct {
 
 func (x *PolicyDecision) Reset() {
 	*x = PolicyDecision{}
-	mi := &file_runwire_v1_run_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2088,7 @@ func (x *PolicyDecision) String() string {
 func (*PolicyDecision) ProtoMessage() {}
 
 func (x *PolicyDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[14]
+	mi := &file_runwire_v1_run_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2101,7 @@ func (x *PolicyDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyDecision.ProtoReflect.Descriptor instead.
 func (*PolicyDecision) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{14}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PolicyDecision) GetCallId() string {
@@ -2064,7 +2147,7 @@ type RunSnapshot struct {
 
 func (x *RunSnapshot) Reset() {
 	*x = RunSnapshot{}
-	mi := &file_runwire_v1_run_proto_msgTypes[15]
+	mi := &file_runwire_v1_run_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2159,7 @@ func (x *RunSnapshot) String() string {
 func (*RunSnapshot) ProtoMessage() {}
 
 func (x *RunSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[15]
+	mi := &file_runwire_v1_run_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2172,7 @@ func (x *RunSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSnapshot.ProtoReflect.Descriptor instead.
 func (*RunSnapshot) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{15}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RunSnapshot) GetRuns() []*Run {
@@ -2136,7 +2219,7 @@ type RunMessage struct {
 
 func (x *RunMessage) Reset() {
 	*x = RunMessage{}
-	mi := &file_runwire_v1_run_proto_msgTypes[16]
+	mi := &file_runwire_v1_run_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2231,7 @@ func (x *RunMessage) String() string {
 func (*RunMessage) ProtoMessage() {}
 
 func (x *RunMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[16]
+	mi := &file_runwire_v1_run_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2244,7 @@ func (x *RunMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunMessage.ProtoReflect.Descriptor instead.
 func (*RunMessage) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{16}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RunMessage) GetRunId() string {
@@ -2226,7 +2309,7 @@ type RunMessageDelta struct {
 
 func (x *RunMessageDelta) Reset() {
 	*x = RunMessageDelta{}
-	mi := &file_runwire_v1_run_proto_msgTypes[17]
+	mi := &file_runwire_v1_run_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2321,7 @@ func (x *RunMessageDelta) String() string {
 func (*RunMessageDelta) ProtoMessage() {}
 
 func (x *RunMessageDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[17]
+	mi := &file_runwire_v1_run_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2334,7 @@ func (x *RunMessageDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunMessageDelta.ProtoReflect.Descriptor instead.
 func (*RunMessageDelta) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{17}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RunMessageDelta) GetMessageId() string {
@@ -2281,7 +2364,7 @@ type MessageDiscarded struct {
 
 func (x *MessageDiscarded) Reset() {
 	*x = MessageDiscarded{}
-	mi := &file_runwire_v1_run_proto_msgTypes[18]
+	mi := &file_runwire_v1_run_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2376,7 @@ func (x *MessageDiscarded) String() string {
 func (*MessageDiscarded) ProtoMessage() {}
 
 func (x *MessageDiscarded) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[18]
+	mi := &file_runwire_v1_run_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2389,7 @@ func (x *MessageDiscarded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageDiscarded.ProtoReflect.Descriptor instead.
 func (*MessageDiscarded) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{18}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MessageDiscarded) GetMessageId() string {
@@ -2346,7 +2429,7 @@ type ToolCallUpdate struct {
 
 func (x *ToolCallUpdate) Reset() {
 	*x = ToolCallUpdate{}
-	mi := &file_runwire_v1_run_proto_msgTypes[19]
+	mi := &file_runwire_v1_run_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2441,7 @@ func (x *ToolCallUpdate) String() string {
 func (*ToolCallUpdate) ProtoMessage() {}
 
 func (x *ToolCallUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[19]
+	mi := &file_runwire_v1_run_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2454,7 @@ func (x *ToolCallUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallUpdate.ProtoReflect.Descriptor instead.
 func (*ToolCallUpdate) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{19}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ToolCallUpdate) GetCall() *ToolCall {
@@ -2440,7 +2523,7 @@ type ToolProgress struct {
 
 func (x *ToolProgress) Reset() {
 	*x = ToolProgress{}
-	mi := &file_runwire_v1_run_proto_msgTypes[20]
+	mi := &file_runwire_v1_run_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +2535,7 @@ func (x *ToolProgress) String() string {
 func (*ToolProgress) ProtoMessage() {}
 
 func (x *ToolProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[20]
+	mi := &file_runwire_v1_run_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2548,7 @@ func (x *ToolProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolProgress.ProtoReflect.Descriptor instead.
 func (*ToolProgress) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{20}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ToolProgress) GetProgress() float64 {
@@ -2505,7 +2588,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_runwire_v1_run_proto_msgTypes[21]
+	mi := &file_runwire_v1_run_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +2600,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[21]
+	mi := &file_runwire_v1_run_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +2613,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{21}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{22}
 }
 
 // GoAway says that the stream will end soon: open another one, finish here.
@@ -2544,7 +2627,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_runwire_v1_run_proto_msgTypes[22]
+	mi := &file_runwire_v1_run_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2639,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_runwire_v1_run_proto_msgTypes[22]
+	mi := &file_runwire_v1_run_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2652,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_runwire_v1_run_proto_rawDescGZIP(), []int{22}
+	return file_runwire_v1_run_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GoAway) GetTimeLeft() *durationpb.Duration {
@@ -2591,11 +2674,12 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\x0ffallback_models\x18\x03 \x03(\tR\x0efallbackModels\x12\"\n" +
 	"\finstructions\x18\x04 \x01(\tR\finstructions\x12-\n" +
 	"\x05tools\x18\x05 \x03(\v2\x17.runwire.v1.ToolBindingR\x05tools\x127\n" +
-	"\aoptions\x18\x06 \x01(\v2\x1d.runwire.v1.GenerationOptionsR\aoptions\"\xeb\x02\n" +
+	"\aoptions\x18\x06 \x01(\v2\x1d.runwire.v1.GenerationOptionsR\aoptions\"\x95\x03\n" +
 	"\vToolBinding\x12.\n" +
 	"\battached\x18\x01 \x01(\v2\x10.runwire.v1.ToolH\x00R\battached\x120\n" +
 	"\x06hosted\x18\x02 \x01(\v2\x16.runwire.v1.HostedToolH\x00R\x06hosted\x122\n" +
-	"\bsubagent\x18\x03 \x01(\v2\x14.runwire.v1.SubagentH\x00R\bsubagent\x123\n" +
+	"\bsubagent\x18\x03 \x01(\v2\x14.runwire.v1.SubagentH\x00R\bsubagent\x12(\n" +
+	"\x03mcp\x18\x04 \x01(\v2\x14.runwire.v1.McpToolsH\x00R\x03mcp\x123\n" +
 	"\atimeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12@\n" +
 	"\x0eaccept_timeout\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\racceptTimeout\x12D\n" +
@@ -2628,7 +2712,12 @@ const file_runwire_v1_run_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reasonB\f\n" +
 	"\n" +
 	"_read_onlyB\x0e\n" +
-	"\f_destructive\"\xe9\x02\n" +
+	"\f_destructive\"o\n" +
+	"\bMcpTools\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12#\n" +
+	"\rallowed_tools\x18\x02 \x03(\tR\fallowedTools\x12\x1b\n" +
+	"\x06prefix\x18\x03 \x01(\tH\x00R\x06prefix\x88\x01\x01B\t\n" +
+	"\a_prefix\"\xe9\x02\n" +
 	"\tRunLimits\x12 \n" +
 	"\tmax_turns\x18\x01 \x01(\x05H\x00R\bmaxTurns\x88\x01\x01\x12)\n" +
 	"\x0emax_tool_calls\x18\x02 \x01(\x05H\x01R\fmaxToolCalls\x88\x01\x01\x12\"\n" +
@@ -2834,7 +2923,7 @@ func file_runwire_v1_run_proto_rawDescGZIP() []byte {
 }
 
 var file_runwire_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_runwire_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_runwire_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_runwire_v1_run_proto_goTypes = []any{
 	(HostAffinity)(0),             // 0: runwire.v1.HostAffinity
 	(PolicyAction)(0),             // 1: runwire.v1.PolicyAction
@@ -2848,111 +2937,113 @@ var file_runwire_v1_run_proto_goTypes = []any{
 	(*Subagent)(nil),              // 9: runwire.v1.Subagent
 	(*ToolPolicy)(nil),            // 10: runwire.v1.ToolPolicy
 	(*PolicyRule)(nil),            // 11: runwire.v1.PolicyRule
-	(*RunLimits)(nil),             // 12: runwire.v1.RunLimits
-	(*RunSpec)(nil),               // 13: runwire.v1.RunSpec
-	(*ForkPoint)(nil),             // 14: runwire.v1.ForkPoint
-	(*Run)(nil),                   // 15: runwire.v1.Run
-	(*RequiredInput)(nil),         // 16: runwire.v1.RequiredInput
-	(*Question)(nil),              // 17: runwire.v1.Question
-	(*InputAnswer)(nil),           // 18: runwire.v1.InputAnswer
-	(*RunEvent)(nil),              // 19: runwire.v1.RunEvent
-	(*PolicyDecision)(nil),        // 20: runwire.v1.PolicyDecision
-	(*RunSnapshot)(nil),           // 21: runwire.v1.RunSnapshot
-	(*RunMessage)(nil),            // 22: runwire.v1.RunMessage
-	(*RunMessageDelta)(nil),       // 23: runwire.v1.RunMessageDelta
-	(*MessageDiscarded)(nil),      // 24: runwire.v1.MessageDiscarded
-	(*ToolCallUpdate)(nil),        // 25: runwire.v1.ToolCallUpdate
-	(*ToolProgress)(nil),          // 26: runwire.v1.ToolProgress
-	(*Heartbeat)(nil),             // 27: runwire.v1.Heartbeat
-	(*GoAway)(nil),                // 28: runwire.v1.GoAway
-	nil,                           // 29: runwire.v1.HostedTool.HostLabelsEntry
-	nil,                           // 30: runwire.v1.RunSpec.LabelsEntry
-	nil,                           // 31: runwire.v1.Run.LabelsEntry
-	nil,                           // 32: runwire.v1.Run.UsageByModelEntry
-	(*GenerationOptions)(nil),     // 33: runwire.v1.GenerationOptions
-	(*Tool)(nil),                  // 34: runwire.v1.Tool
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
-	(*Message)(nil),               // 36: runwire.v1.Message
-	(*Error)(nil),                 // 37: runwire.v1.Error
-	(*Usage)(nil),                 // 38: runwire.v1.Usage
-	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
-	(FinishReason)(0),             // 40: runwire.v1.FinishReason
-	(*ToolCall)(nil),              // 41: runwire.v1.ToolCall
-	(*MessageDelta)(nil),          // 42: runwire.v1.MessageDelta
-	(*ToolResult)(nil),            // 43: runwire.v1.ToolResult
-	(*Part)(nil),                  // 44: runwire.v1.Part
+	(*McpTools)(nil),              // 12: runwire.v1.McpTools
+	(*RunLimits)(nil),             // 13: runwire.v1.RunLimits
+	(*RunSpec)(nil),               // 14: runwire.v1.RunSpec
+	(*ForkPoint)(nil),             // 15: runwire.v1.ForkPoint
+	(*Run)(nil),                   // 16: runwire.v1.Run
+	(*RequiredInput)(nil),         // 17: runwire.v1.RequiredInput
+	(*Question)(nil),              // 18: runwire.v1.Question
+	(*InputAnswer)(nil),           // 19: runwire.v1.InputAnswer
+	(*RunEvent)(nil),              // 20: runwire.v1.RunEvent
+	(*PolicyDecision)(nil),        // 21: runwire.v1.PolicyDecision
+	(*RunSnapshot)(nil),           // 22: runwire.v1.RunSnapshot
+	(*RunMessage)(nil),            // 23: runwire.v1.RunMessage
+	(*RunMessageDelta)(nil),       // 24: runwire.v1.RunMessageDelta
+	(*MessageDiscarded)(nil),      // 25: runwire.v1.MessageDiscarded
+	(*ToolCallUpdate)(nil),        // 26: runwire.v1.ToolCallUpdate
+	(*ToolProgress)(nil),          // 27: runwire.v1.ToolProgress
+	(*Heartbeat)(nil),             // 28: runwire.v1.Heartbeat
+	(*GoAway)(nil),                // 29: runwire.v1.GoAway
+	nil,                           // 30: runwire.v1.HostedTool.HostLabelsEntry
+	nil,                           // 31: runwire.v1.RunSpec.LabelsEntry
+	nil,                           // 32: runwire.v1.Run.LabelsEntry
+	nil,                           // 33: runwire.v1.Run.UsageByModelEntry
+	(*GenerationOptions)(nil),     // 34: runwire.v1.GenerationOptions
+	(*Tool)(nil),                  // 35: runwire.v1.Tool
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*Message)(nil),               // 37: runwire.v1.Message
+	(*Error)(nil),                 // 38: runwire.v1.Error
+	(*Usage)(nil),                 // 39: runwire.v1.Usage
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
+	(FinishReason)(0),             // 41: runwire.v1.FinishReason
+	(*ToolCall)(nil),              // 42: runwire.v1.ToolCall
+	(*MessageDelta)(nil),          // 43: runwire.v1.MessageDelta
+	(*ToolResult)(nil),            // 44: runwire.v1.ToolResult
+	(*Part)(nil),                  // 45: runwire.v1.Part
 }
 var file_runwire_v1_run_proto_depIdxs = []int32{
 	7,  // 0: runwire.v1.Agent.tools:type_name -> runwire.v1.ToolBinding
-	33, // 1: runwire.v1.Agent.options:type_name -> runwire.v1.GenerationOptions
-	34, // 2: runwire.v1.ToolBinding.attached:type_name -> runwire.v1.Tool
+	34, // 1: runwire.v1.Agent.options:type_name -> runwire.v1.GenerationOptions
+	35, // 2: runwire.v1.ToolBinding.attached:type_name -> runwire.v1.Tool
 	8,  // 3: runwire.v1.ToolBinding.hosted:type_name -> runwire.v1.HostedTool
 	9,  // 4: runwire.v1.ToolBinding.subagent:type_name -> runwire.v1.Subagent
-	35, // 5: runwire.v1.ToolBinding.timeout:type_name -> google.protobuf.Duration
-	35, // 6: runwire.v1.ToolBinding.accept_timeout:type_name -> google.protobuf.Duration
-	35, // 7: runwire.v1.ToolBinding.progress_timeout:type_name -> google.protobuf.Duration
-	29, // 8: runwire.v1.HostedTool.host_labels:type_name -> runwire.v1.HostedTool.HostLabelsEntry
-	0,  // 9: runwire.v1.HostedTool.affinity:type_name -> runwire.v1.HostAffinity
-	34, // 10: runwire.v1.Subagent.tool:type_name -> runwire.v1.Tool
-	6,  // 11: runwire.v1.Subagent.agent:type_name -> runwire.v1.Agent
-	11, // 12: runwire.v1.ToolPolicy.rules:type_name -> runwire.v1.PolicyRule
-	1,  // 13: runwire.v1.ToolPolicy.default_action:type_name -> runwire.v1.PolicyAction
-	1,  // 14: runwire.v1.PolicyRule.action:type_name -> runwire.v1.PolicyAction
-	35, // 15: runwire.v1.RunLimits.timeout:type_name -> google.protobuf.Duration
-	6,  // 16: runwire.v1.RunSpec.agent:type_name -> runwire.v1.Agent
-	36, // 17: runwire.v1.RunSpec.input:type_name -> runwire.v1.Message
-	14, // 18: runwire.v1.RunSpec.fork_point:type_name -> runwire.v1.ForkPoint
-	2,  // 19: runwire.v1.RunSpec.busy_policy:type_name -> runwire.v1.RunSpec.BusyPolicy
-	12, // 20: runwire.v1.RunSpec.limits:type_name -> runwire.v1.RunLimits
-	30, // 21: runwire.v1.RunSpec.labels:type_name -> runwire.v1.RunSpec.LabelsEntry
-	10, // 22: runwire.v1.RunSpec.policy:type_name -> runwire.v1.ToolPolicy
-	3,  // 23: runwire.v1.Run.state:type_name -> runwire.v1.Run.State
-	37, // 24: runwire.v1.Run.error:type_name -> runwire.v1.Error
-	16, // 25: runwire.v1.Run.required_inputs:type_name -> runwire.v1.RequiredInput
-	36, // 26: runwire.v1.Run.output:type_name -> runwire.v1.Message
-	38, // 27: runwire.v1.Run.usage:type_name -> runwire.v1.Usage
-	31, // 28: runwire.v1.Run.labels:type_name -> runwire.v1.Run.LabelsEntry
-	39, // 29: runwire.v1.Run.create_time:type_name -> google.protobuf.Timestamp
-	39, // 30: runwire.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	39, // 31: runwire.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	32, // 32: runwire.v1.Run.usage_by_model:type_name -> runwire.v1.Run.UsageByModelEntry
-	40, // 33: runwire.v1.Run.finish_reason:type_name -> runwire.v1.FinishReason
-	41, // 34: runwire.v1.RequiredInput.tool_approval:type_name -> runwire.v1.ToolCall
-	17, // 35: runwire.v1.RequiredInput.question:type_name -> runwire.v1.Question
-	39, // 36: runwire.v1.RequiredInput.expire_time:type_name -> google.protobuf.Timestamp
-	4,  // 37: runwire.v1.InputAnswer.action:type_name -> runwire.v1.InputAnswer.Action
-	39, // 38: runwire.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
-	21, // 39: runwire.v1.RunEvent.snapshot:type_name -> runwire.v1.RunSnapshot
-	15, // 40: runwire.v1.RunEvent.run_updated:type_name -> runwire.v1.Run
-	23, // 41: runwire.v1.RunEvent.message_delta:type_name -> runwire.v1.RunMessageDelta
-	22, // 42: runwire.v1.RunEvent.message_completed:type_name -> runwire.v1.RunMessage
-	24, // 43: runwire.v1.RunEvent.message_discarded:type_name -> runwire.v1.MessageDiscarded
-	25, // 44: runwire.v1.RunEvent.tool_call_updated:type_name -> runwire.v1.ToolCallUpdate
-	18, // 45: runwire.v1.RunEvent.input_answered:type_name -> runwire.v1.InputAnswer
-	27, // 46: runwire.v1.RunEvent.heartbeat:type_name -> runwire.v1.Heartbeat
-	20, // 47: runwire.v1.RunEvent.policy_decided:type_name -> runwire.v1.PolicyDecision
-	1,  // 48: runwire.v1.PolicyDecision.action:type_name -> runwire.v1.PolicyAction
-	15, // 49: runwire.v1.RunSnapshot.runs:type_name -> runwire.v1.Run
-	22, // 50: runwire.v1.RunSnapshot.partial_messages:type_name -> runwire.v1.RunMessage
-	25, // 51: runwire.v1.RunSnapshot.tool_calls:type_name -> runwire.v1.ToolCallUpdate
-	36, // 52: runwire.v1.RunMessage.message:type_name -> runwire.v1.Message
-	40, // 53: runwire.v1.RunMessage.finish_reason:type_name -> runwire.v1.FinishReason
-	38, // 54: runwire.v1.RunMessage.usage:type_name -> runwire.v1.Usage
-	42, // 55: runwire.v1.RunMessageDelta.deltas:type_name -> runwire.v1.MessageDelta
-	37, // 56: runwire.v1.MessageDiscarded.error:type_name -> runwire.v1.Error
-	41, // 57: runwire.v1.ToolCallUpdate.call:type_name -> runwire.v1.ToolCall
-	5,  // 58: runwire.v1.ToolCallUpdate.state:type_name -> runwire.v1.ToolCallUpdate.State
-	26, // 59: runwire.v1.ToolCallUpdate.progress:type_name -> runwire.v1.ToolProgress
-	43, // 60: runwire.v1.ToolCallUpdate.result:type_name -> runwire.v1.ToolResult
-	37, // 61: runwire.v1.ToolCallUpdate.error:type_name -> runwire.v1.Error
-	44, // 62: runwire.v1.ToolProgress.parts:type_name -> runwire.v1.Part
-	35, // 63: runwire.v1.GoAway.time_left:type_name -> google.protobuf.Duration
-	38, // 64: runwire.v1.Run.UsageByModelEntry.value:type_name -> runwire.v1.Usage
-	65, // [65:65] is the sub-list for method output_type
-	65, // [65:65] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	12, // 5: runwire.v1.ToolBinding.mcp:type_name -> runwire.v1.McpTools
+	36, // 6: runwire.v1.ToolBinding.timeout:type_name -> google.protobuf.Duration
+	36, // 7: runwire.v1.ToolBinding.accept_timeout:type_name -> google.protobuf.Duration
+	36, // 8: runwire.v1.ToolBinding.progress_timeout:type_name -> google.protobuf.Duration
+	30, // 9: runwire.v1.HostedTool.host_labels:type_name -> runwire.v1.HostedTool.HostLabelsEntry
+	0,  // 10: runwire.v1.HostedTool.affinity:type_name -> runwire.v1.HostAffinity
+	35, // 11: runwire.v1.Subagent.tool:type_name -> runwire.v1.Tool
+	6,  // 12: runwire.v1.Subagent.agent:type_name -> runwire.v1.Agent
+	11, // 13: runwire.v1.ToolPolicy.rules:type_name -> runwire.v1.PolicyRule
+	1,  // 14: runwire.v1.ToolPolicy.default_action:type_name -> runwire.v1.PolicyAction
+	1,  // 15: runwire.v1.PolicyRule.action:type_name -> runwire.v1.PolicyAction
+	36, // 16: runwire.v1.RunLimits.timeout:type_name -> google.protobuf.Duration
+	6,  // 17: runwire.v1.RunSpec.agent:type_name -> runwire.v1.Agent
+	37, // 18: runwire.v1.RunSpec.input:type_name -> runwire.v1.Message
+	15, // 19: runwire.v1.RunSpec.fork_point:type_name -> runwire.v1.ForkPoint
+	2,  // 20: runwire.v1.RunSpec.busy_policy:type_name -> runwire.v1.RunSpec.BusyPolicy
+	13, // 21: runwire.v1.RunSpec.limits:type_name -> runwire.v1.RunLimits
+	31, // 22: runwire.v1.RunSpec.labels:type_name -> runwire.v1.RunSpec.LabelsEntry
+	10, // 23: runwire.v1.RunSpec.policy:type_name -> runwire.v1.ToolPolicy
+	3,  // 24: runwire.v1.Run.state:type_name -> runwire.v1.Run.State
+	38, // 25: runwire.v1.Run.error:type_name -> runwire.v1.Error
+	17, // 26: runwire.v1.Run.required_inputs:type_name -> runwire.v1.RequiredInput
+	37, // 27: runwire.v1.Run.output:type_name -> runwire.v1.Message
+	39, // 28: runwire.v1.Run.usage:type_name -> runwire.v1.Usage
+	32, // 29: runwire.v1.Run.labels:type_name -> runwire.v1.Run.LabelsEntry
+	40, // 30: runwire.v1.Run.create_time:type_name -> google.protobuf.Timestamp
+	40, // 31: runwire.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	40, // 32: runwire.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	33, // 33: runwire.v1.Run.usage_by_model:type_name -> runwire.v1.Run.UsageByModelEntry
+	41, // 34: runwire.v1.Run.finish_reason:type_name -> runwire.v1.FinishReason
+	42, // 35: runwire.v1.RequiredInput.tool_approval:type_name -> runwire.v1.ToolCall
+	18, // 36: runwire.v1.RequiredInput.question:type_name -> runwire.v1.Question
+	40, // 37: runwire.v1.RequiredInput.expire_time:type_name -> google.protobuf.Timestamp
+	4,  // 38: runwire.v1.InputAnswer.action:type_name -> runwire.v1.InputAnswer.Action
+	40, // 39: runwire.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
+	22, // 40: runwire.v1.RunEvent.snapshot:type_name -> runwire.v1.RunSnapshot
+	16, // 41: runwire.v1.RunEvent.run_updated:type_name -> runwire.v1.Run
+	24, // 42: runwire.v1.RunEvent.message_delta:type_name -> runwire.v1.RunMessageDelta
+	23, // 43: runwire.v1.RunEvent.message_completed:type_name -> runwire.v1.RunMessage
+	25, // 44: runwire.v1.RunEvent.message_discarded:type_name -> runwire.v1.MessageDiscarded
+	26, // 45: runwire.v1.RunEvent.tool_call_updated:type_name -> runwire.v1.ToolCallUpdate
+	19, // 46: runwire.v1.RunEvent.input_answered:type_name -> runwire.v1.InputAnswer
+	28, // 47: runwire.v1.RunEvent.heartbeat:type_name -> runwire.v1.Heartbeat
+	21, // 48: runwire.v1.RunEvent.policy_decided:type_name -> runwire.v1.PolicyDecision
+	1,  // 49: runwire.v1.PolicyDecision.action:type_name -> runwire.v1.PolicyAction
+	16, // 50: runwire.v1.RunSnapshot.runs:type_name -> runwire.v1.Run
+	23, // 51: runwire.v1.RunSnapshot.partial_messages:type_name -> runwire.v1.RunMessage
+	26, // 52: runwire.v1.RunSnapshot.tool_calls:type_name -> runwire.v1.ToolCallUpdate
+	37, // 53: runwire.v1.RunMessage.message:type_name -> runwire.v1.Message
+	41, // 54: runwire.v1.RunMessage.finish_reason:type_name -> runwire.v1.FinishReason
+	39, // 55: runwire.v1.RunMessage.usage:type_name -> runwire.v1.Usage
+	43, // 56: runwire.v1.RunMessageDelta.deltas:type_name -> runwire.v1.MessageDelta
+	38, // 57: runwire.v1.MessageDiscarded.error:type_name -> runwire.v1.Error
+	42, // 58: runwire.v1.ToolCallUpdate.call:type_name -> runwire.v1.ToolCall
+	5,  // 59: runwire.v1.ToolCallUpdate.state:type_name -> runwire.v1.ToolCallUpdate.State
+	27, // 60: runwire.v1.ToolCallUpdate.progress:type_name -> runwire.v1.ToolProgress
+	44, // 61: runwire.v1.ToolCallUpdate.result:type_name -> runwire.v1.ToolResult
+	38, // 62: runwire.v1.ToolCallUpdate.error:type_name -> runwire.v1.Error
+	45, // 63: runwire.v1.ToolProgress.parts:type_name -> runwire.v1.Part
+	36, // 64: runwire.v1.GoAway.time_left:type_name -> google.protobuf.Duration
+	39, // 65: runwire.v1.Run.UsageByModelEntry.value:type_name -> runwire.v1.Usage
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_runwire_v1_run_proto_init() }
@@ -2966,19 +3057,21 @@ func file_runwire_v1_run_proto_init() {
 		(*ToolBinding_Attached)(nil),
 		(*ToolBinding_Hosted)(nil),
 		(*ToolBinding_Subagent)(nil),
+		(*ToolBinding_Mcp)(nil),
 	}
 	file_runwire_v1_run_proto_msgTypes[5].OneofWrappers = []any{}
 	file_runwire_v1_run_proto_msgTypes[6].OneofWrappers = []any{}
-	file_runwire_v1_run_proto_msgTypes[7].OneofWrappers = []any{
+	file_runwire_v1_run_proto_msgTypes[7].OneofWrappers = []any{}
+	file_runwire_v1_run_proto_msgTypes[8].OneofWrappers = []any{
 		(*RunSpec_ThreadId)(nil),
 		(*RunSpec_PreviousRunId)(nil),
 		(*RunSpec_ForkPoint)(nil),
 	}
-	file_runwire_v1_run_proto_msgTypes[10].OneofWrappers = []any{
+	file_runwire_v1_run_proto_msgTypes[11].OneofWrappers = []any{
 		(*RequiredInput_ToolApproval)(nil),
 		(*RequiredInput_Question)(nil),
 	}
-	file_runwire_v1_run_proto_msgTypes[13].OneofWrappers = []any{
+	file_runwire_v1_run_proto_msgTypes[14].OneofWrappers = []any{
 		(*RunEvent_Snapshot)(nil),
 		(*RunEvent_RunUpdated)(nil),
 		(*RunEvent_MessageDelta)(nil),
@@ -2995,7 +3088,7 @@ func file_runwire_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runwire_v1_run_proto_rawDesc), len(file_runwire_v1_run_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

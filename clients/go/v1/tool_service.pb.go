@@ -1612,13 +1612,15 @@ func (x *ListToolsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// RegisteredTool is a tool that hosts offer.
+// RegisteredTool is a tool that hosts, or a configured MCP server, offer.
 type RegisteredTool struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The definition.
+	// The definition. Of an MCP server's tool the name has the operator's prefix.
 	Tool *Tool `protobuf:"bytes,1,opt,name=tool,proto3" json:"tool,omitempty"`
 	// Hosts that offer it now.
-	HostCount     int32 `protobuf:"varint,2,opt,name=host_count,json=hostCount,proto3" json:"host_count,omitempty"`
+	HostCount int32 `protobuf:"varint,2,opt,name=host_count,json=hostCount,proto3" json:"host_count,omitempty"`
+	// The MCP server whose tool it is: bind it with McpTools. Empty for tools of hosts.
+	McpServer     string `protobuf:"bytes,3,opt,name=mcp_server,json=mcpServer,proto3" json:"mcp_server,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1665,6 +1667,13 @@ func (x *RegisteredTool) GetHostCount() int32 {
 		return x.HostCount
 	}
 	return 0
+}
+
+func (x *RegisteredTool) GetMcpServer() string {
+	if x != nil {
+		return x.McpServer
+	}
+	return ""
 }
 
 var File_runwire_v1_tool_service_proto protoreflect.FileDescriptor
@@ -1788,11 +1797,13 @@ const file_runwire_v1_tool_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"m\n" +
 	"\x11ListToolsResponse\x120\n" +
 	"\x05tools\x18\x01 \x03(\v2\x1a.runwire.v1.RegisteredToolR\x05tools\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"U\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"t\n" +
 	"\x0eRegisteredTool\x12$\n" +
 	"\x04tool\x18\x01 \x01(\v2\x10.runwire.v1.ToolR\x04tool\x12\x1d\n" +
 	"\n" +
-	"host_count\x18\x02 \x01(\x05R\thostCount2\xfe\x01\n" +
+	"host_count\x18\x02 \x01(\x05R\thostCount\x12\x1d\n" +
+	"\n" +
+	"mcp_server\x18\x03 \x01(\tR\tmcpServer2\xfe\x01\n" +
 	"\vToolService\x12L\n" +
 	"\tHostTools\x12\x1c.runwire.v1.HostToolsRequest\x1a\x1d.runwire.v1.HostToolsResponse(\x010\x01\x12W\n" +
 	"\x0eReportToolCall\x12!.runwire.v1.ReportToolCallRequest\x1a\".runwire.v1.ReportToolCallResponse\x12H\n" +

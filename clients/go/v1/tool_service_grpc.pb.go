@@ -37,7 +37,8 @@ type ToolServiceClient interface {
 	// ReportToolCall is a report without a stream: after the stream has broken, from a job, from a
 	// browser. Same meaning as on the stream.
 	ReportToolCall(ctx context.Context, in *ReportToolCallRequest, opts ...grpc.CallOption) (*ReportToolCallResponse, error)
-	// ListTools lists the tools that hosts have registered and the caller may use.
+	// ListTools lists the tools that hosts have registered, and those of configured MCP servers, that the caller
+	// may use. A server that cannot be reached within seconds has none.
 	ListTools(ctx context.Context, in *ListToolsRequest, opts ...grpc.CallOption) (*ListToolsResponse, error)
 }
 
@@ -93,7 +94,8 @@ type ToolServiceServer interface {
 	// ReportToolCall is a report without a stream: after the stream has broken, from a job, from a
 	// browser. Same meaning as on the stream.
 	ReportToolCall(context.Context, *ReportToolCallRequest) (*ReportToolCallResponse, error)
-	// ListTools lists the tools that hosts have registered and the caller may use.
+	// ListTools lists the tools that hosts have registered, and those of configured MCP servers, that the caller
+	// may use. A server that cannot be reached within seconds has none.
 	ListTools(context.Context, *ListToolsRequest) (*ListToolsResponse, error)
 	mustEmbedUnimplementedToolServiceServer()
 }

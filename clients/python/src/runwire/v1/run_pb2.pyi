@@ -131,6 +131,7 @@ class ToolBinding(google.protobuf.message.Message):
     ATTACHED_FIELD_NUMBER: builtins.int
     HOSTED_FIELD_NUMBER: builtins.int
     SUBAGENT_FIELD_NUMBER: builtins.int
+    MCP_FIELD_NUMBER: builtins.int
     TIMEOUT_FIELD_NUMBER: builtins.int
     ACCEPT_TIMEOUT_FIELD_NUMBER: builtins.int
     PROGRESS_TIMEOUT_FIELD_NUMBER: builtins.int
@@ -145,6 +146,10 @@ class ToolBinding(google.protobuf.message.Message):
     @property
     def subagent(self) -> Global___Subagent:
         """As a run of its own, a child of the run that calls it."""
+
+    @property
+    def mcp(self) -> Global___McpTools:
+        """On an MCP server that the operator has configured."""
 
     @property
     def timeout(self) -> google.protobuf.duration_pb2.Duration:
@@ -166,13 +171,14 @@ class ToolBinding(google.protobuf.message.Message):
         attached: runwire.v1.generation_pb2.Tool | None = ...,
         hosted: Global___HostedTool | None = ...,
         subagent: Global___Subagent | None = ...,
+        mcp: Global___McpTools | None = ...,
         timeout: google.protobuf.duration_pb2.Duration | None = ...,
         accept_timeout: google.protobuf.duration_pb2.Duration | None = ...,
         progress_timeout: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["accept_timeout", b"accept_timeout", "attached", b"attached", "binding", b"binding", "hosted", b"hosted", "progress_timeout", b"progress_timeout", "subagent", b"subagent", "timeout", b"timeout"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accept_timeout", b"accept_timeout", "attached", b"attached", "binding", b"binding", "hosted", b"hosted", "progress_timeout", b"progress_timeout", "subagent", b"subagent", "timeout", b"timeout"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["binding", b"binding"]) -> typing.Literal["attached", "hosted", "subagent"] | None: ...
+    def HasField(self, field_name: typing.Literal["accept_timeout", b"accept_timeout", "attached", b"attached", "binding", b"binding", "hosted", b"hosted", "mcp", b"mcp", "progress_timeout", b"progress_timeout", "subagent", b"subagent", "timeout", b"timeout"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["accept_timeout", b"accept_timeout", "attached", b"attached", "binding", b"binding", "hosted", b"hosted", "mcp", b"mcp", "progress_timeout", b"progress_timeout", "subagent", b"subagent", "timeout", b"timeout"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["binding", b"binding"]) -> typing.Literal["attached", "hosted", "subagent", "mcp"] | None: ...
 
 Global___ToolBinding: typing_extensions.TypeAlias = ToolBinding
 
@@ -331,6 +337,40 @@ class PolicyRule(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_read_only", b"_read_only"]) -> typing.Literal["read_only"] | None: ...
 
 Global___PolicyRule: typing_extensions.TypeAlias = PolicyRule
+
+@typing.final
+class McpTools(google.protobuf.message.Message):
+    """McpTools offers tools of a configured MCP server. Commands, URLs and keys are the operator's alone. The
+    list is looked up before each turn; one that cannot be had is waited for as long as accept_timeout.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: builtins.int
+    ALLOWED_TOOLS_FIELD_NUMBER: builtins.int
+    PREFIX_FIELD_NUMBER: builtins.int
+    server: builtins.str
+    """Required. The server's name in the configuration."""
+    prefix: builtins.str
+    """Optional. Put before each tool's name, instead of what the operator has configured. At most 32 of
+    a-z A-Z 0-9 _ . -; may be empty.
+    """
+    @property
+    def allowed_tools(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Only these tools, by the server's own names; all that the caller may use when empty."""
+
+    def __init__(
+        self,
+        *,
+        server: builtins.str = ...,
+        allowed_tools: collections.abc.Iterable[builtins.str] | None = ...,
+        prefix: builtins.str | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_prefix", b"_prefix", "prefix", b"prefix"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_prefix", b"_prefix", "allowed_tools", b"allowed_tools", "prefix", b"prefix", "server", b"server"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_prefix", b"_prefix"]) -> typing.Literal["prefix"] | None: ...
+
+Global___McpTools: typing_extensions.TypeAlias = McpTools
 
 @typing.final
 class RunLimits(google.protobuf.message.Message):

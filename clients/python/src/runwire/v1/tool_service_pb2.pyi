@@ -736,25 +736,29 @@ Global___ListToolsResponse: typing_extensions.TypeAlias = ListToolsResponse
 
 @typing.final
 class RegisteredTool(google.protobuf.message.Message):
-    """RegisteredTool is a tool that hosts offer."""
+    """RegisteredTool is a tool that hosts, or a configured MCP server, offer."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TOOL_FIELD_NUMBER: builtins.int
     HOST_COUNT_FIELD_NUMBER: builtins.int
+    MCP_SERVER_FIELD_NUMBER: builtins.int
     host_count: builtins.int
     """Hosts that offer it now."""
+    mcp_server: builtins.str
+    """The MCP server whose tool it is: bind it with McpTools. Empty for tools of hosts."""
     @property
     def tool(self) -> runwire.v1.generation_pb2.Tool:
-        """The definition."""
+        """The definition. Of an MCP server's tool the name has the operator's prefix."""
 
     def __init__(
         self,
         *,
         tool: runwire.v1.generation_pb2.Tool | None = ...,
         host_count: builtins.int = ...,
+        mcp_server: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["tool", b"tool"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["host_count", b"host_count", "tool", b"tool"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["host_count", b"host_count", "mcp_server", b"mcp_server", "tool", b"tool"]) -> None: ...
 
 Global___RegisteredTool: typing_extensions.TypeAlias = RegisteredTool

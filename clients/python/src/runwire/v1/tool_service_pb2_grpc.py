@@ -72,7 +72,8 @@ class ToolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTools(self, request, context):
-        """ListTools lists the tools that hosts have registered and the caller may use.
+        """ListTools lists the tools that hosts have registered, and those of configured MCP servers, that the caller
+        may use. A server that cannot be reached within seconds has none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

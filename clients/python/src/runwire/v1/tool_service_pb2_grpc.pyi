@@ -117,7 +117,9 @@ class ToolServiceStub(typing.Generic[_ToolServiceHostToolsType, _ToolServiceRepo
     """
 
     ListTools: _ToolServiceListToolsType
-    """ListTools lists the tools that hosts have registered and the caller may use."""
+    """ListTools lists the tools that hosts have registered, and those of configured MCP servers, that the caller
+    may use. A server that cannot be reached within seconds has none.
+    """
 
 ToolServiceAsyncStub: typing_extensions.TypeAlias = ToolServiceStub[
     grpc.aio.StreamStreamMultiCallable[
@@ -161,6 +163,8 @@ class ToolServiceServicer(metaclass=abc.ABCMeta):
         request: runwire.v1.tool_service_pb2.ListToolsRequest,
         context: _ServicerContext,
     ) -> typing.Union[runwire.v1.tool_service_pb2.ListToolsResponse, collections.abc.Awaitable[runwire.v1.tool_service_pb2.ListToolsResponse]]:
-        """ListTools lists the tools that hosts have registered and the caller may use."""
+        """ListTools lists the tools that hosts have registered, and those of configured MCP servers, that the caller
+        may use. A server that cannot be reached within seconds has none.
+        """
 
 def add_ToolServiceServicer_to_server(servicer: ToolServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runwire/v1/run.proto.
  */
 export const file_runwire_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChRydW53aXJlL3YxL3J1bi5wcm90bxIKcnVud2lyZS52MSKrAQoFQWdlbnQSDAoEbmFtZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9mYWxsYmFja19tb2RlbHMYAyADKAkSFAoMaW5zdHJ1Y3Rpb25zGAQgASgJEiYKBXRvb2xzGAUgAygLMhcucnVud2lyZS52MS5Ub29sQmluZGluZxIuCgdvcHRpb25zGAYgASgLMh0ucnVud2lyZS52MS5HZW5lcmF0aW9uT3B0aW9ucyKmAgoLVG9vbEJpbmRpbmcSJAoIYXR0YWNoZWQYASABKAsyEC5ydW53aXJlLnYxLlRvb2xIABIoCgZob3N0ZWQYAiABKAsyFi5ydW53aXJlLnYxLkhvc3RlZFRvb2xIABIoCghzdWJhZ2VudBgDIAEoCzIULnJ1bndpcmUudjEuU3ViYWdlbnRIABIqCgd0aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDmFjY2VwdF90aW1lb3V0GAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjMKEHByb2dyZXNzX3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCQoHYmluZGluZyLYAQoKSG9zdGVkVG9vbBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHaG9zdF9pZBgDIAEoCRI7Cgtob3N0X2xhYmVscxgEIAMoCzImLnJ1bndpcmUudjEuSG9zdGVkVG9vbC5Ib3N0TGFiZWxzRW50cnkSKgoIYWZmaW5pdHkYBSABKA4yGC5ydW53aXJlLnYxLkhvc3RBZmZpbml0eRoxCg9Ib3N0TGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJMCghTdWJhZ2VudBIeCgR0b29sGAEgASgLMhAucnVud2lyZS52MS5Ub29sEiAKBWFnZW50GAIgASgLMhEucnVud2lyZS52MS5BZ2VudCJlCgpUb29sUG9saWN5EiUKBXJ1bGVzGAEgAygLMhYucnVud2lyZS52MS5Qb2xpY3lSdWxlEjAKDmRlZmF1bHRfYWN0aW9uGAIgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24iqQEKClBvbGljeVJ1bGUSEQoJdG9vbF9nbG9iGAEgASgJEhYKCXJlYWRfb25seRgCIAEoCEgAiAEBEhgKC2Rlc3RydWN0aXZlGAMgASgISAGIAQESKAoGYWN0aW9uGAQgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24SDgoGcmVhc29uGAUgASgJQgwKCl9yZWFkX29ubHlCDgoMX2Rlc3RydWN0aXZlIp0CCglSdW5MaW1pdHMSFgoJbWF4X3R1cm5zGAEgASgFSACIAQESGwoObWF4X3Rvb2xfY2FsbHMYAiABKAVIAYgBARIXCgptYXhfdG9rZW5zGAMgASgDSAKIAQESJAoXbWF4X3BhcmFsbGVsX3Rvb2xfY2FsbHMYBCABKAVIA4gBARIWCgltYXhfZGVwdGgYBSABKAVIBIgBARIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgwKCl9tYXhfdHVybnNCEQoPX21heF90b29sX2NhbGxzQg0KC19tYXhfdG9rZW5zQhoKGF9tYXhfcGFyYWxsZWxfdG9vbF9jYWxsc0IMCgpfbWF4X2RlcHRoIrkECgdSdW5TcGVjEiAKBWFnZW50GAEgASgLMhEucnVud2lyZS52MS5BZ2VudBIiCgVpbnB1dBgCIAMoCzITLnJ1bndpcmUudjEuTWVzc2FnZRITCgl0aHJlYWRfaWQYAyABKAlIABIZCg9wcmV2aW91c19ydW5faWQYBCABKAlIABIrCgpmb3JrX3BvaW50GAkgASgLMhUucnVud2lyZS52MS5Gb3JrUG9pbnRIABIcChRleHBlY3RlZF9oZWFkX3J1bl9pZBgFIAEoCRIzCgtidXN5X3BvbGljeRgGIAEoDjIeLnJ1bndpcmUudjEuUnVuU3BlYy5CdXN5UG9saWN5EiUKBmxpbWl0cxgHIAEoCzIVLnJ1bndpcmUudjEuUnVuTGltaXRzEi8KBmxhYmVscxgIIAMoCzIfLnJ1bndpcmUudjEuUnVuU3BlYy5MYWJlbHNFbnRyeRImCgZwb2xpY3kYCiABKAsyFi5ydW53aXJlLnYxLlRvb2xQb2xpY3kaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ5CgpCdXN5UG9saWN5EhsKF0JVU1lfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFgoSQlVTWV9QT0xJQ1lfUkVKRUNUEAESFwoTQlVTWV9QT0xJQ1lfRU5RVUVVRRACEh0KGUJVU1lfUE9MSUNZX0NBTkNFTF9BQ1RJVkUQA0IOCgxjb250aW51YXRpb24iLQoJRm9ya1BvaW50Eg4KBnJ1bl9pZBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoAyKLCAoDUnVuEgoKAmlkGAEgASgJEhEKCXRocmVhZF9pZBgCIAEoCRIXCg9wcmV2aW91c19ydW5faWQYAyABKAkSEwoLcm9vdF9ydW5faWQYBCABKAkSFQoNcGFyZW50X3J1bl9pZBgFIAEoCRIWCg5wYXJlbnRfY2FsbF9pZBgGIAEoCRISCgphZ2VudF9uYW1lGAcgASgJEiQKBXN0YXRlGAggASgOMhUucnVud2lyZS52MS5SdW4uU3RhdGUSIAoFZXJyb3IYCSABKAsyES5ydW53aXJlLnYxLkVycm9yEjIKD3JlcXVpcmVkX2lucHV0cxgKIAMoCzIZLnJ1bndpcmUudjEuUmVxdWlyZWRJbnB1dBIjCgZvdXRwdXQYCyABKAsyEy5ydW53aXJlLnYxLk1lc3NhZ2USIAoFdXNhZ2UYDCABKAsyES5ydW53aXJlLnYxLlVzYWdlEhIKCnR1cm5fY291bnQYDSABKAUSFQoNbGFzdF9zZXF1ZW5jZRgOIAEoAxIrCgZsYWJlbHMYDyADKAsyGy5ydW53aXJlLnYxLlJ1bi5MYWJlbHNFbnRyeRIvCgtjcmVhdGVfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0X3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBW1vZGVsGBMgASgJEg8KB2NyZWF0b3IYFCABKAkSOQoOdXNhZ2VfYnlfbW9kZWwYFyADKAsyIS5ydW53aXJlLnYxLlJ1bi5Vc2FnZUJ5TW9kZWxFbnRyeRIVCg1jYW5jZWxfcmVhc29uGBggASgJEi8KDWZpbmlzaF9yZWFzb24YGSABKA4yGC5ydW53aXJlLnYxLkZpbmlzaFJlYXNvbhotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGkYKEVVzYWdlQnlNb2RlbEVudHJ5EgsKA2tleRgBIAEoCRIgCgV2YWx1ZRgCIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2U6AjgBIq8BCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX1FVRVVFRBABEhEKDVNUQVRFX1JVTk5JTkcQAhIYChRTVEFURV9JTlBVVF9SRVFVSVJFRBADEhQKEFNUQVRFX0NBTkNFTExJTkcQBBITCg9TVEFURV9TVUNDRUVERUQQBRIQCgxTVEFURV9GQUlMRUQQBhITCg9TVEFURV9DQU5DRUxMRUQQByLeAQoNUmVxdWlyZWRJbnB1dBIKCgJpZBgBIAEoCRIOCgZydW5faWQYAiABKAkSLQoNdG9vbF9hcHByb3ZhbBgDIAEoCzIULnJ1bndpcmUudjEuVG9vbENhbGxIABIoCghxdWVzdGlvbhgEIAEoCzIULnJ1bndpcmUudjEuUXVlc3Rpb25IABIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FsbF9pZBgGIAEoCRIOCgZyZWFzb24YByABKAlCBgoEa2luZCJACghRdWVzdGlvbhIPCgdtZXNzYWdlGAEgASgJEhMKC3NjaGVtYV9qc29uGAIgASgJEg4KBm51bWJlchgDIAEoBSLRAQoLSW5wdXRBbnN3ZXISEAoIaW5wdXRfaWQYASABKAkSLgoGYWN0aW9uGAIgASgOMh4ucnVud2lyZS52MS5JbnB1dEFuc3dlci5BY3Rpb24SFAoMY29udGVudF9qc29uGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIRCglwcmluY2lwYWwYBSABKAkiRwoGQWN0aW9uEhYKEkFDVElPTl9VTlNQRUNJRklFRBAAEhEKDUFDVElPTl9BQ0NFUFQQARISCg5BQ1RJT05fREVDTElORRACIq4ECghSdW5FdmVudBIQCghzZXF1ZW5jZRgBIAEoAxIOCgZydW5faWQYAiABKAkSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIc25hcHNob3QYBCABKAsyFy5ydW53aXJlLnYxLlJ1blNuYXBzaG90SAASJgoLcnVuX3VwZGF0ZWQYBSABKAsyDy5ydW53aXJlLnYxLlJ1bkgAEjQKDW1lc3NhZ2VfZGVsdGEYBiABKAsyGy5ydW53aXJlLnYxLlJ1bk1lc3NhZ2VEZWx0YUgAEjMKEW1lc3NhZ2VfY29tcGxldGVkGAcgASgLMhYucnVud2lyZS52MS5SdW5NZXNzYWdlSAASOQoRbWVzc2FnZV9kaXNjYXJkZWQYCCABKAsyHC5ydW53aXJlLnYxLk1lc3NhZ2VEaXNjYXJkZWRIABI3ChF0b29sX2NhbGxfdXBkYXRlZBgJIAEoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGVIABIxCg5pbnB1dF9hbnN3ZXJlZBgKIAEoCzIXLnJ1bndpcmUudjEuSW5wdXRBbnN3ZXJIABIqCgloZWFydGJlYXQYCyABKAsyFS5ydW53aXJlLnYxLkhlYXJ0YmVhdEgAEjQKDnBvbGljeV9kZWNpZGVkGAwgASgLMhoucnVud2lyZS52MS5Qb2xpY3lEZWNpc2lvbkgAQgcKBWV2ZW50InAKDlBvbGljeURlY2lzaW9uEg8KB2NhbGxfaWQYASABKAkSKAoGYWN0aW9uGAIgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24SEwoLcnVsZV9zb3VyY2UYAyABKAkSDgoGcmVhc29uGAQgASgJIo4BCgtSdW5TbmFwc2hvdBIdCgRydW5zGAEgAygLMg8ucnVud2lyZS52MS5SdW4SMAoQcGFydGlhbF9tZXNzYWdlcxgCIAMoCzIWLnJ1bndpcmUudjEuUnVuTWVzc2FnZRIuCgp0b29sX2NhbGxzGAMgAygLMhoucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZSLkAQoKUnVuTWVzc2FnZRIOCgZydW5faWQYASABKAkSJAoHbWVzc2FnZRgCIAEoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIvCg1maW5pc2hfcmVhc29uGAMgASgOMhgucnVud2lyZS52MS5GaW5pc2hSZWFzb24SIAoFdXNhZ2UYBCABKAsyES5ydW53aXJlLnYxLlVzYWdlEg0KBW1vZGVsGAUgASgJEh4KFnByb3ZpZGVyX2ZpbmlzaF9yZWFzb24YBiABKAkSHgoWcHJvdmlkZXJfbWV0YWRhdGFfanNvbhgHIAEoCSJPCg9SdW5NZXNzYWdlRGVsdGESEgoKbWVzc2FnZV9pZBgBIAEoCRIoCgZkZWx0YXMYAiADKAsyGC5ydW53aXJlLnYxLk1lc3NhZ2VEZWx0YSJIChBNZXNzYWdlRGlzY2FyZGVkEhIKCm1lc3NhZ2VfaWQYASABKAkSIAoFZXJyb3IYAiABKAsyES5ydW53aXJlLnYxLkVycm9yIpoDCg5Ub29sQ2FsbFVwZGF0ZRIiCgRjYWxsGAEgASgLMhQucnVud2lyZS52MS5Ub29sQ2FsbBIvCgVzdGF0ZRgCIAEoDjIgLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGUuU3RhdGUSDwoHYXR0ZW1wdBgDIAEoBRIPCgdob3N0X2lkGAQgASgJEioKCHByb2dyZXNzGAUgASgLMhgucnVud2lyZS52MS5Ub29sUHJvZ3Jlc3MSJgoGcmVzdWx0GAYgASgLMhYucnVud2lyZS52MS5Ub29sUmVzdWx0EiAKBWVycm9yGAcgASgLMhEucnVud2lyZS52MS5FcnJvciKaAQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIRCg1TVEFURV9QRU5ESU5HEAESEQoNU1RBVEVfUlVOTklORxACEhMKD1NUQVRFX1NVQ0NFRURFRBADEhAKDFNUQVRFX0ZBSUxFRBAEEhMKD1NUQVRFX0NBTkNFTExFRBAFEhgKFFNUQVRFX0lOUFVUX1JFUVVJUkVEEAYiYQoMVG9vbFByb2dyZXNzEhAKCHByb2dyZXNzGAEgASgBEg0KBXRvdGFsGAIgASgBEg8KB21lc3NhZ2UYAyABKAkSHwoFcGFydHMYBCADKAsyEC5ydW53aXJlLnYxLlBhcnQiCwoJSGVhcnRiZWF0IjYKBkdvQXdheRIsCgl0aW1lX2xlZnQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24qWwoMSG9zdEFmZmluaXR5Eh0KGUhPU1RfQUZGSU5JVFlfVU5TUEVDSUZJRUQQABIVChFIT1NUX0FGRklOSVRZX0FOWRABEhUKEUhPU1RfQUZGSU5JVFlfUlVOEAIqggEKDFBvbGljeUFjdGlvbhIdChlQT0xJQ1lfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFwoTUE9MSUNZX0FDVElPTl9BTExPVxABEhYKElBPTElDWV9BQ1RJT05fREVOWRACEiIKHlBPTElDWV9BQ1RJT05fUkVRVUlSRV9BUFBST1ZBTBADQjcKDmRldi5ydW53aXJlLnYxUAFaI3J1bndpcmUuZGV2L2dvL3J1bndpcmUvdjE7cnVud2lyZXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_runwire_v1_generation, file_runwire_v1_message]);
+  fileDesc("ChRydW53aXJlL3YxL3J1bi5wcm90bxIKcnVud2lyZS52MSKrAQoFQWdlbnQSDAoEbmFtZRgBIAEoCRINCgVtb2RlbBgCIAEoCRIXCg9mYWxsYmFja19tb2RlbHMYAyADKAkSFAoMaW5zdHJ1Y3Rpb25zGAQgASgJEiYKBXRvb2xzGAUgAygLMhcucnVud2lyZS52MS5Ub29sQmluZGluZxIuCgdvcHRpb25zGAYgASgLMh0ucnVud2lyZS52MS5HZW5lcmF0aW9uT3B0aW9ucyLLAgoLVG9vbEJpbmRpbmcSJAoIYXR0YWNoZWQYASABKAsyEC5ydW53aXJlLnYxLlRvb2xIABIoCgZob3N0ZWQYAiABKAsyFi5ydW53aXJlLnYxLkhvc3RlZFRvb2xIABIoCghzdWJhZ2VudBgDIAEoCzIULnJ1bndpcmUudjEuU3ViYWdlbnRIABIjCgNtY3AYBCABKAsyFC5ydW53aXJlLnYxLk1jcFRvb2xzSAASKgoHdGltZW91dBgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIxCg5hY2NlcHRfdGltZW91dBgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIzChBwcm9ncmVzc190aW1lb3V0GAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgkKB2JpbmRpbmci2AEKCkhvc3RlZFRvb2wSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEg8KB2hvc3RfaWQYAyABKAkSOwoLaG9zdF9sYWJlbHMYBCADKAsyJi5ydW53aXJlLnYxLkhvc3RlZFRvb2wuSG9zdExhYmVsc0VudHJ5EioKCGFmZmluaXR5GAUgASgOMhgucnVud2lyZS52MS5Ib3N0QWZmaW5pdHkaMQoPSG9zdExhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiTAoIU3ViYWdlbnQSHgoEdG9vbBgBIAEoCzIQLnJ1bndpcmUudjEuVG9vbBIgCgVhZ2VudBgCIAEoCzIRLnJ1bndpcmUudjEuQWdlbnQiZQoKVG9vbFBvbGljeRIlCgVydWxlcxgBIAMoCzIWLnJ1bndpcmUudjEuUG9saWN5UnVsZRIwCg5kZWZhdWx0X2FjdGlvbhgCIAEoDjIYLnJ1bndpcmUudjEuUG9saWN5QWN0aW9uIqkBCgpQb2xpY3lSdWxlEhEKCXRvb2xfZ2xvYhgBIAEoCRIWCglyZWFkX29ubHkYAiABKAhIAIgBARIYCgtkZXN0cnVjdGl2ZRgDIAEoCEgBiAEBEigKBmFjdGlvbhgEIAEoDjIYLnJ1bndpcmUudjEuUG9saWN5QWN0aW9uEg4KBnJlYXNvbhgFIAEoCUIMCgpfcmVhZF9vbmx5Qg4KDF9kZXN0cnVjdGl2ZSJRCghNY3BUb29scxIOCgZzZXJ2ZXIYASABKAkSFQoNYWxsb3dlZF90b29scxgCIAMoCRITCgZwcmVmaXgYAyABKAlIAIgBAUIJCgdfcHJlZml4Ip0CCglSdW5MaW1pdHMSFgoJbWF4X3R1cm5zGAEgASgFSACIAQESGwoObWF4X3Rvb2xfY2FsbHMYAiABKAVIAYgBARIXCgptYXhfdG9rZW5zGAMgASgDSAKIAQESJAoXbWF4X3BhcmFsbGVsX3Rvb2xfY2FsbHMYBCABKAVIA4gBARIWCgltYXhfZGVwdGgYBSABKAVIBIgBARIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgwKCl9tYXhfdHVybnNCEQoPX21heF90b29sX2NhbGxzQg0KC19tYXhfdG9rZW5zQhoKGF9tYXhfcGFyYWxsZWxfdG9vbF9jYWxsc0IMCgpfbWF4X2RlcHRoIrkECgdSdW5TcGVjEiAKBWFnZW50GAEgASgLMhEucnVud2lyZS52MS5BZ2VudBIiCgVpbnB1dBgCIAMoCzITLnJ1bndpcmUudjEuTWVzc2FnZRITCgl0aHJlYWRfaWQYAyABKAlIABIZCg9wcmV2aW91c19ydW5faWQYBCABKAlIABIrCgpmb3JrX3BvaW50GAkgASgLMhUucnVud2lyZS52MS5Gb3JrUG9pbnRIABIcChRleHBlY3RlZF9oZWFkX3J1bl9pZBgFIAEoCRIzCgtidXN5X3BvbGljeRgGIAEoDjIeLnJ1bndpcmUudjEuUnVuU3BlYy5CdXN5UG9saWN5EiUKBmxpbWl0cxgHIAEoCzIVLnJ1bndpcmUudjEuUnVuTGltaXRzEi8KBmxhYmVscxgIIAMoCzIfLnJ1bndpcmUudjEuUnVuU3BlYy5MYWJlbHNFbnRyeRImCgZwb2xpY3kYCiABKAsyFi5ydW53aXJlLnYxLlRvb2xQb2xpY3kaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ5CgpCdXN5UG9saWN5EhsKF0JVU1lfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFgoSQlVTWV9QT0xJQ1lfUkVKRUNUEAESFwoTQlVTWV9QT0xJQ1lfRU5RVUVVRRACEh0KGUJVU1lfUE9MSUNZX0NBTkNFTF9BQ1RJVkUQA0IOCgxjb250aW51YXRpb24iLQoJRm9ya1BvaW50Eg4KBnJ1bl9pZBgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoAyKLCAoDUnVuEgoKAmlkGAEgASgJEhEKCXRocmVhZF9pZBgCIAEoCRIXCg9wcmV2aW91c19ydW5faWQYAyABKAkSEwoLcm9vdF9ydW5faWQYBCABKAkSFQoNcGFyZW50X3J1bl9pZBgFIAEoCRIWCg5wYXJlbnRfY2FsbF9pZBgGIAEoCRISCgphZ2VudF9uYW1lGAcgASgJEiQKBXN0YXRlGAggASgOMhUucnVud2lyZS52MS5SdW4uU3RhdGUSIAoFZXJyb3IYCSABKAsyES5ydW53aXJlLnYxLkVycm9yEjIKD3JlcXVpcmVkX2lucHV0cxgKIAMoCzIZLnJ1bndpcmUudjEuUmVxdWlyZWRJbnB1dBIjCgZvdXRwdXQYCyABKAsyEy5ydW53aXJlLnYxLk1lc3NhZ2USIAoFdXNhZ2UYDCABKAsyES5ydW53aXJlLnYxLlVzYWdlEhIKCnR1cm5fY291bnQYDSABKAUSFQoNbGFzdF9zZXF1ZW5jZRgOIAEoAxIrCgZsYWJlbHMYDyADKAsyGy5ydW53aXJlLnYxLlJ1bi5MYWJlbHNFbnRyeRIvCgtjcmVhdGVfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0X3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBW1vZGVsGBMgASgJEg8KB2NyZWF0b3IYFCABKAkSOQoOdXNhZ2VfYnlfbW9kZWwYFyADKAsyIS5ydW53aXJlLnYxLlJ1bi5Vc2FnZUJ5TW9kZWxFbnRyeRIVCg1jYW5jZWxfcmVhc29uGBggASgJEi8KDWZpbmlzaF9yZWFzb24YGSABKA4yGC5ydW53aXJlLnYxLkZpbmlzaFJlYXNvbhotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGkYKEVVzYWdlQnlNb2RlbEVudHJ5EgsKA2tleRgBIAEoCRIgCgV2YWx1ZRgCIAEoCzIRLnJ1bndpcmUudjEuVXNhZ2U6AjgBIq8BCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX1FVRVVFRBABEhEKDVNUQVRFX1JVTk5JTkcQAhIYChRTVEFURV9JTlBVVF9SRVFVSVJFRBADEhQKEFNUQVRFX0NBTkNFTExJTkcQBBITCg9TVEFURV9TVUNDRUVERUQQBRIQCgxTVEFURV9GQUlMRUQQBhITCg9TVEFURV9DQU5DRUxMRUQQByLeAQoNUmVxdWlyZWRJbnB1dBIKCgJpZBgBIAEoCRIOCgZydW5faWQYAiABKAkSLQoNdG9vbF9hcHByb3ZhbBgDIAEoCzIULnJ1bndpcmUudjEuVG9vbENhbGxIABIoCghxdWVzdGlvbhgEIAEoCzIULnJ1bndpcmUudjEuUXVlc3Rpb25IABIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY2FsbF9pZBgGIAEoCRIOCgZyZWFzb24YByABKAlCBgoEa2luZCJACghRdWVzdGlvbhIPCgdtZXNzYWdlGAEgASgJEhMKC3NjaGVtYV9qc29uGAIgASgJEg4KBm51bWJlchgDIAEoBSLRAQoLSW5wdXRBbnN3ZXISEAoIaW5wdXRfaWQYASABKAkSLgoGYWN0aW9uGAIgASgOMh4ucnVud2lyZS52MS5JbnB1dEFuc3dlci5BY3Rpb24SFAoMY29udGVudF9qc29uGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIRCglwcmluY2lwYWwYBSABKAkiRwoGQWN0aW9uEhYKEkFDVElPTl9VTlNQRUNJRklFRBAAEhEKDUFDVElPTl9BQ0NFUFQQARISCg5BQ1RJT05fREVDTElORRACIq4ECghSdW5FdmVudBIQCghzZXF1ZW5jZRgBIAEoAxIOCgZydW5faWQYAiABKAkSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIc25hcHNob3QYBCABKAsyFy5ydW53aXJlLnYxLlJ1blNuYXBzaG90SAASJgoLcnVuX3VwZGF0ZWQYBSABKAsyDy5ydW53aXJlLnYxLlJ1bkgAEjQKDW1lc3NhZ2VfZGVsdGEYBiABKAsyGy5ydW53aXJlLnYxLlJ1bk1lc3NhZ2VEZWx0YUgAEjMKEW1lc3NhZ2VfY29tcGxldGVkGAcgASgLMhYucnVud2lyZS52MS5SdW5NZXNzYWdlSAASOQoRbWVzc2FnZV9kaXNjYXJkZWQYCCABKAsyHC5ydW53aXJlLnYxLk1lc3NhZ2VEaXNjYXJkZWRIABI3ChF0b29sX2NhbGxfdXBkYXRlZBgJIAEoCzIaLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGVIABIxCg5pbnB1dF9hbnN3ZXJlZBgKIAEoCzIXLnJ1bndpcmUudjEuSW5wdXRBbnN3ZXJIABIqCgloZWFydGJlYXQYCyABKAsyFS5ydW53aXJlLnYxLkhlYXJ0YmVhdEgAEjQKDnBvbGljeV9kZWNpZGVkGAwgASgLMhoucnVud2lyZS52MS5Qb2xpY3lEZWNpc2lvbkgAQgcKBWV2ZW50InAKDlBvbGljeURlY2lzaW9uEg8KB2NhbGxfaWQYASABKAkSKAoGYWN0aW9uGAIgASgOMhgucnVud2lyZS52MS5Qb2xpY3lBY3Rpb24SEwoLcnVsZV9zb3VyY2UYAyABKAkSDgoGcmVhc29uGAQgASgJIo4BCgtSdW5TbmFwc2hvdBIdCgRydW5zGAEgAygLMg8ucnVud2lyZS52MS5SdW4SMAoQcGFydGlhbF9tZXNzYWdlcxgCIAMoCzIWLnJ1bndpcmUudjEuUnVuTWVzc2FnZRIuCgp0b29sX2NhbGxzGAMgAygLMhoucnVud2lyZS52MS5Ub29sQ2FsbFVwZGF0ZSLkAQoKUnVuTWVzc2FnZRIOCgZydW5faWQYASABKAkSJAoHbWVzc2FnZRgCIAEoCzITLnJ1bndpcmUudjEuTWVzc2FnZRIvCg1maW5pc2hfcmVhc29uGAMgASgOMhgucnVud2lyZS52MS5GaW5pc2hSZWFzb24SIAoFdXNhZ2UYBCABKAsyES5ydW53aXJlLnYxLlVzYWdlEg0KBW1vZGVsGAUgASgJEh4KFnByb3ZpZGVyX2ZpbmlzaF9yZWFzb24YBiABKAkSHgoWcHJvdmlkZXJfbWV0YWRhdGFfanNvbhgHIAEoCSJPCg9SdW5NZXNzYWdlRGVsdGESEgoKbWVzc2FnZV9pZBgBIAEoCRIoCgZkZWx0YXMYAiADKAsyGC5ydW53aXJlLnYxLk1lc3NhZ2VEZWx0YSJIChBNZXNzYWdlRGlzY2FyZGVkEhIKCm1lc3NhZ2VfaWQYASABKAkSIAoFZXJyb3IYAiABKAsyES5ydW53aXJlLnYxLkVycm9yIpoDCg5Ub29sQ2FsbFVwZGF0ZRIiCgRjYWxsGAEgASgLMhQucnVud2lyZS52MS5Ub29sQ2FsbBIvCgVzdGF0ZRgCIAEoDjIgLnJ1bndpcmUudjEuVG9vbENhbGxVcGRhdGUuU3RhdGUSDwoHYXR0ZW1wdBgDIAEoBRIPCgdob3N0X2lkGAQgASgJEioKCHByb2dyZXNzGAUgASgLMhgucnVud2lyZS52MS5Ub29sUHJvZ3Jlc3MSJgoGcmVzdWx0GAYgASgLMhYucnVud2lyZS52MS5Ub29sUmVzdWx0EiAKBWVycm9yGAcgASgLMhEucnVud2lyZS52MS5FcnJvciKaAQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIRCg1TVEFURV9QRU5ESU5HEAESEQoNU1RBVEVfUlVOTklORxACEhMKD1NUQVRFX1NVQ0NFRURFRBADEhAKDFNUQVRFX0ZBSUxFRBAEEhMKD1NUQVRFX0NBTkNFTExFRBAFEhgKFFNUQVRFX0lOUFVUX1JFUVVJUkVEEAYiYQoMVG9vbFByb2dyZXNzEhAKCHByb2dyZXNzGAEgASgBEg0KBXRvdGFsGAIgASgBEg8KB21lc3NhZ2UYAyABKAkSHwoFcGFydHMYBCADKAsyEC5ydW53aXJlLnYxLlBhcnQiCwoJSGVhcnRiZWF0IjYKBkdvQXdheRIsCgl0aW1lX2xlZnQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24qWwoMSG9zdEFmZmluaXR5Eh0KGUhPU1RfQUZGSU5JVFlfVU5TUEVDSUZJRUQQABIVChFIT1NUX0FGRklOSVRZX0FOWRABEhUKEUhPU1RfQUZGSU5JVFlfUlVOEAIqggEKDFBvbGljeUFjdGlvbhIdChlQT0xJQ1lfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFwoTUE9MSUNZX0FDVElPTl9BTExPVxABEhYKElBPTElDWV9BQ1RJT05fREVOWRACEiIKHlBPTElDWV9BQ1RJT05fUkVRVUlSRV9BUFBST1ZBTBADQjcKDmRldi5ydW53aXJlLnYxUAFaI3J1bndpcmUuZGV2L2dvL3J1bndpcmUvdjE7cnVud2lyZXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_runwire_v1_generation, file_runwire_v1_message]);
 
 /**
  * Agent is a value, not a resource: model, instructions and tools of one loop.
@@ -112,6 +112,14 @@ export type ToolBinding = Message<"runwire.v1.ToolBinding"> & {
      */
     value: Subagent;
     case: "subagent";
+  } | {
+    /**
+     * On an MCP server that the operator has configured.
+     *
+     * @generated from field: runwire.v1.McpTools mcp = 4;
+     */
+    value: McpTools;
+    case: "mcp";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -309,6 +317,43 @@ export const PolicyRuleSchema: GenMessage<PolicyRule> = /*@__PURE__*/
   messageDesc(file_runwire_v1_run, 5);
 
 /**
+ * McpTools offers tools of a configured MCP server. Commands, URLs and keys are the operator's alone. The
+ * list is looked up before each turn; one that cannot be had is waited for as long as accept_timeout.
+ *
+ * @generated from message runwire.v1.McpTools
+ */
+export type McpTools = Message<"runwire.v1.McpTools"> & {
+  /**
+   * Required. The server's name in the configuration.
+   *
+   * @generated from field: string server = 1;
+   */
+  server: string;
+
+  /**
+   * Optional. Only these tools, by the server's own names; all that the caller may use when empty.
+   *
+   * @generated from field: repeated string allowed_tools = 2;
+   */
+  allowedTools: string[];
+
+  /**
+   * Optional. Put before each tool's name, instead of what the operator has configured. At most 32 of
+   * a-z A-Z 0-9 _ . -; may be empty.
+   *
+   * @generated from field: optional string prefix = 3;
+   */
+  prefix?: string | undefined;
+};
+
+/**
+ * Describes the message runwire.v1.McpTools.
+ * Use `create(McpToolsSchema)` to create a new message.
+ */
+export const McpToolsSchema: GenMessage<McpTools> = /*@__PURE__*/
+  messageDesc(file_runwire_v1_run, 6);
+
+/**
  * RunLimits bound a run and its descendants together. Unset ones are the server's, which also caps the others.
  *
  * @generated from message runwire.v1.RunLimits
@@ -363,7 +408,7 @@ export type RunLimits = Message<"runwire.v1.RunLimits"> & {
  * Use `create(RunLimitsSchema)` to create a new message.
  */
 export const RunLimitsSchema: GenMessage<RunLimits> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 6);
+  messageDesc(file_runwire_v1_run, 7);
 
 /**
  * RunSpec is what to run.
@@ -459,7 +504,7 @@ export type RunSpec = Message<"runwire.v1.RunSpec"> & {
  * Use `create(RunSpecSchema)` to create a new message.
  */
 export const RunSpecSchema: GenMessage<RunSpec> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 7);
+  messageDesc(file_runwire_v1_run, 8);
 
 /**
  * BusyPolicy says what to do when the thread already has a run that has not ended.
@@ -500,7 +545,7 @@ export enum RunSpec_BusyPolicy {
  * Describes the enum runwire.v1.RunSpec.BusyPolicy.
  */
 export const RunSpec_BusyPolicySchema: GenEnum<RunSpec_BusyPolicy> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 7, 0);
+  enumDesc(file_runwire_v1_run, 8, 0);
 
 /**
  * ForkPoint is a place in a run's log.
@@ -528,7 +573,7 @@ export type ForkPoint = Message<"runwire.v1.ForkPoint"> & {
  * Use `create(ForkPointSchema)` to create a new message.
  */
 export const ForkPointSchema: GenMessage<ForkPoint> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 8);
+  messageDesc(file_runwire_v1_run, 9);
 
 /**
  * Run is one execution of an agent. It outlives every stream.
@@ -704,7 +749,7 @@ export type Run = Message<"runwire.v1.Run"> & {
  * Use `create(RunSchema)` to create a new message.
  */
 export const RunSchema: GenMessage<Run> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 9);
+  messageDesc(file_runwire_v1_run, 10);
 
 /**
  * State of a run.
@@ -773,7 +818,7 @@ export enum Run_State {
  * Describes the enum runwire.v1.Run.State.
  */
 export const Run_StateSchema: GenEnum<Run_State> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 9, 0);
+  enumDesc(file_runwire_v1_run, 10, 0);
 
 /**
  * RequiredInput is something that a person or system must answer before a call goes on.
@@ -845,7 +890,7 @@ export type RequiredInput = Message<"runwire.v1.RequiredInput"> & {
  * Use `create(RequiredInputSchema)` to create a new message.
  */
 export const RequiredInputSchema: GenMessage<RequiredInput> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 10);
+  messageDesc(file_runwire_v1_run, 11);
 
 /**
  * Question asks a person for something.
@@ -881,7 +926,7 @@ export type Question = Message<"runwire.v1.Question"> & {
  * Use `create(QuestionSchema)` to create a new message.
  */
 export const QuestionSchema: GenMessage<Question> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 11);
+  messageDesc(file_runwire_v1_run, 12);
 
 /**
  * InputAnswer answers a RequiredInput. The first answer wins; the same answer again is OK, another is
@@ -933,7 +978,7 @@ export type InputAnswer = Message<"runwire.v1.InputAnswer"> & {
  * Use `create(InputAnswerSchema)` to create a new message.
  */
 export const InputAnswerSchema: GenMessage<InputAnswer> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 12);
+  messageDesc(file_runwire_v1_run, 13);
 
 /**
  * What the answer does.
@@ -968,7 +1013,7 @@ export enum InputAnswer_Action {
  * Describes the enum runwire.v1.InputAnswer.Action.
  */
 export const InputAnswer_ActionSchema: GenEnum<InputAnswer_Action> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 12, 0);
+  enumDesc(file_runwire_v1_run, 13, 0);
 
 /**
  * RunEvent is one entry of a tree's event log. Events are facts: replaying them does nothing but
@@ -1086,7 +1131,7 @@ export type RunEvent = Message<"runwire.v1.RunEvent"> & {
  * Use `create(RunEventSchema)` to create a new message.
  */
 export const RunEventSchema: GenMessage<RunEvent> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 13);
+  messageDesc(file_runwire_v1_run, 14);
 
 /**
  * PolicyDecision is what a policy said about a call.
@@ -1128,7 +1173,7 @@ export type PolicyDecision = Message<"runwire.v1.PolicyDecision"> & {
  * Use `create(PolicyDecisionSchema)` to create a new message.
  */
 export const PolicyDecisionSchema: GenMessage<PolicyDecision> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 14);
+  messageDesc(file_runwire_v1_run, 15);
 
 /**
  * RunSnapshot is the whole visible state of a tree.
@@ -1163,7 +1208,7 @@ export type RunSnapshot = Message<"runwire.v1.RunSnapshot"> & {
  * Use `create(RunSnapshotSchema)` to create a new message.
  */
 export const RunSnapshotSchema: GenMessage<RunSnapshot> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 15);
+  messageDesc(file_runwire_v1_run, 16);
 
 /**
  * RunMessage is a message of a run.
@@ -1226,7 +1271,7 @@ export type RunMessage = Message<"runwire.v1.RunMessage"> & {
  * Use `create(RunMessageSchema)` to create a new message.
  */
 export const RunMessageSchema: GenMessage<RunMessage> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 16);
+  messageDesc(file_runwire_v1_run, 17);
 
 /**
  * RunMessageDelta is a delta of a message in progress.
@@ -1254,7 +1299,7 @@ export type RunMessageDelta = Message<"runwire.v1.RunMessageDelta"> & {
  * Use `create(RunMessageDeltaSchema)` to create a new message.
  */
 export const RunMessageDeltaSchema: GenMessage<RunMessageDelta> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 17);
+  messageDesc(file_runwire_v1_run, 18);
 
 /**
  * MessageDiscarded withdraws a message in progress.
@@ -1282,7 +1327,7 @@ export type MessageDiscarded = Message<"runwire.v1.MessageDiscarded"> & {
  * Use `create(MessageDiscardedSchema)` to create a new message.
  */
 export const MessageDiscardedSchema: GenMessage<MessageDiscarded> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 18);
+  messageDesc(file_runwire_v1_run, 19);
 
 /**
  * ToolCallUpdate is the state of a tool call.
@@ -1345,7 +1390,7 @@ export type ToolCallUpdate = Message<"runwire.v1.ToolCallUpdate"> & {
  * Use `create(ToolCallUpdateSchema)` to create a new message.
  */
 export const ToolCallUpdateSchema: GenMessage<ToolCallUpdate> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 19);
+  messageDesc(file_runwire_v1_run, 20);
 
 /**
  * State of a call.
@@ -1407,7 +1452,7 @@ export enum ToolCallUpdate_State {
  * Describes the enum runwire.v1.ToolCallUpdate.State.
  */
 export const ToolCallUpdate_StateSchema: GenEnum<ToolCallUpdate_State> = /*@__PURE__*/
-  enumDesc(file_runwire_v1_run, 19, 0);
+  enumDesc(file_runwire_v1_run, 20, 0);
 
 /**
  * ToolProgress reports on a running call.
@@ -1449,7 +1494,7 @@ export type ToolProgress = Message<"runwire.v1.ToolProgress"> & {
  * Use `create(ToolProgressSchema)` to create a new message.
  */
 export const ToolProgressSchema: GenMessage<ToolProgress> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 20);
+  messageDesc(file_runwire_v1_run, 21);
 
 /**
  * Heartbeat says that the sender lives.
@@ -1464,7 +1509,7 @@ export type Heartbeat = Message<"runwire.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 21);
+  messageDesc(file_runwire_v1_run, 22);
 
 /**
  * GoAway says that the stream will end soon: open another one, finish here.
@@ -1485,7 +1530,7 @@ export type GoAway = Message<"runwire.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_runwire_v1_run, 22);
+  messageDesc(file_runwire_v1_run, 23);
 
 /**
  * HostAffinity says which host takes the next call of a run.
