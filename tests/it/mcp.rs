@@ -9,6 +9,7 @@ use runwire::{
     },
 };
 use tempfile::TempDir;
+use tokio::time::timeout;
 use tonic::Code;
 
 use crate::harness::{Server, assert_fails, attach, create, last_run, output, spec, user};
@@ -211,4 +212,124 @@ async fn the_model_is_told_what_a_server_says_is_wrong() {
             .iter()
             .all(|call| call.result.as_ref().unwrap().is_error)
     );
+}
+
+#[tokio::test]
+async fn a_binding_names_a_server_that_is_there_and_may_have_a_prefix_of_its_own() {
+    let stage = Stage::new();
+    let server = stage.serve(STUB).await;
+    let mut runs = server.runs().await;
+    let request = v1::CreateRunRequest {
+        spec: Some(planned(vec![mcp("nobody", &[])], "[]")),
+        ..v1::CreateRunRequest::default()
+    };
+    let refused = runs.create_run(request).await;
+    assert_fails(refused, Code::InvalidArgument, "INVALID_REQUEST");
+    let tools = vec![behind("", mcp("stub", &["echo"]))];
+    let plan = r#"[[["echo", {"text": "bare"}], ["all", {}]]]"#;
+    let bare = outcome(&server, planned(tools, plan)).await;
+    assert!(bare.output().starts_with("bare|There is no such tool."));
+    let twice = vec![mcp("stub", &["echo"]), mcp("stub", &["echo"])];
+    let clash = outcome(&server, planned(twice, "[]")).await;
+    assert_eq!(clash.run.error.unwrap().reason, "TOOL_NAME_CLASH");
+}
+
+#[tokio::test]
+async fn a_server_that_ends_in_a_call_is_started_again_and_the_call_is_not_repeated() {
+    let stage = Stage::new();
+    let server = stage.serve(STUB).await;
+    let plan = r#"[[["stub.dies", {}]]]"#;
+    let lost = outcome(&server, planned(vec![mcp("stub", &[])], plan)).await;
+    assert_eq!(lost.reason(), "OUTCOME_UNKNOWN");
+    let plan = r#"[[["stub.echo", {"text": "again"}]]]"#;
+    let again = outcome(&server, planned(vec![mcp("stub", &[])], plan)).await;
+    assert_eq!((again.output().as_str(), stage.starts()), ("again", 2));
+}
+
+#[tokio::test]
+async fn a_trusted_server_is_asked_again_what_it_calls_harmless() {
+    let stage = Stage::new();
+    let server = stage
+        .serve(&format!("{STUB}\ntrust_annotations = true"))
+        .await;
+    // Its name has a blank, which no tool's name may have.
+    let tools = vec![mcp("stub", &["dies once"])];
+    let plan = r#"[[["stub.dies_once_db45f4a7", {}]]]"#;
+    let again = outcome(&server, planned(tools, plan)).await;
+    assert_eq!(again.output(), "alive");
+}
+
+#[tokio::test]
+async fn a_server_that_floods_is_cut_off_and_one_that_babbles_is_understood() {
+    let stage = Stage::new();
+    let server = stage.serve(STUB).await;
+    let plan = r#"[[["stub.floods", {}]]]"#;
+    let flood = outcome(&server, planned(vec![mcp("stub", &[])], plan)).await;
+    assert_eq!(flood.reason(), "OUTCOME_UNKNOWN");
+    let plan = r#"[[["stub.babbles", {}]]]"#;
+    let babble = outcome(&server, planned(vec![mcp("stub", &[])], plan)).await;
+    assert_eq!(babble.output(), "after all");
+}
+
+#[tokio::test]
+async fn a_call_that_takes_too_long_is_cancelled_at_the_server() {
+    let stage = Stage::new();
+    let server = stage.serve(&format!("{STUB}\ntimeout = \"200ms\"")).await;
+    let plan = r#"[[["stub.hangs", {}]], [["stub.echo", {"text": "on"}]]]"#;
+    let late = outcome(&server, planned(vec![mcp("stub", &[])], plan)).await;
+    assert!(late.output().ends_with("|on"));
+    let reason = &late.calls[0].error.as_ref().unwrap().reason;
+    assert_eq!(reason, "TOOL_TIMEOUT");
+    assert!(stage.log().contains("notifications/cancelled"));
+}
+
+#[tokio::test]
+async fn progress_is_shown_and_a_list_that_grows_is_offered_with_the_next_turn() {
+    let stage = Stage::new();
+    let server = stage.serve(STUB).await;
+    let plan = r#"[[["stub.progresses", {}]], [["stub.grows", {}]], [["stub.later", {}]]]"#;
+    let grown = outcome(&server, planned(vec![mcp("stub", &[])], plan)).await;
+    assert_eq!(grown.output(), "done|grown|here I am");
+    assert!(
+        grown.progress.contains(&"step 2".to_owned()),
+        "{:?}",
+        grown.progress
+    );
+}
+
+#[tokio::test]
+async fn a_process_sees_no_secret_that_it_was_not_given() {
+    let stage = Stage::new();
+    let secret = "secret_env = { TOKEN = \"STUB_SECRET\" }";
+    let server = stage.serve(&format!("{STUB}\n{secret}")).await;
+    let plan = r#"[[["stub.environment", {}]]]"#;
+    let shown = outcome(&server, planned(vec![mcp("stub", &[])], plan)).await;
+    let seen = shown.output();
+    assert!(seen.contains(r#""TOKEN": "canary-secret""#), "{seen}");
+    assert!(
+        !seen.contains("canary-other") && !seen.contains("CARGO"),
+        "{seen}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_server_has_started_ends_with_ours() {
+    let stage = Stage::new();
+    let server = stage.serve(STUB).await;
+    let plan = r#"[[["stub.spawns", {}]]]"#;
+    let spawned = outcome(&server, planned(vec![mcp("stub", &[])], plan)).await;
+    let process = Path::new("/proc").join(spawned.output());
+    assert!(process.exists());
+    server.drain().await.unwrap();
+    // Killed processes take a moment to be gone; dead ones may wait to be collected.
+    let is_alive = || {
+        let state = fs::read_to_string(process.join("stat")).unwrap_or_default();
+        !(state.is_empty() || state.contains(") Z ") || state.contains(") X "))
+    };
+    let gone = async {
+        while is_alive() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), gone).await.unwrap();
 }

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 LOG = open(os.environ["STUB_LOG"], "a", buffering=1)
@@ -81,9 +82,10 @@ def call(request, name, arguments):
     if name == "grows":
         TOOLS.append({"name": "later", "inputSchema": OBJECT})
         say({"method": "notifications/tools/list_changed"})
-        # Time for the list to be read before the next turn begins.
-        time.sleep(0.5)
-        return text("grown")
+        # Time for the list to be read, page by page, before the next turn begins.
+        result = {"id": request["id"], "result": text("grown")}
+        threading.Timer(0.5, say, [result]).start()
+        return None
     if name == "later":
         return text("here I am")
     if name == "environment":
