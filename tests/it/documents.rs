@@ -242,8 +242,15 @@ async fn the_configurations_and_scripts_of_the_documents_are_taken() {
             models.map(|models| assert!(models.starts_with("script:"), "{models}"))
         } else {
             fs::write(folder.path().join("agents.script.toml"), MODELS).unwrap();
-            // In the reference stands a name of the reader's choice.
-            is_good(&folder, &text.replace("providers.NAME", "providers.openai")).await
+            // In the reference stand names of the reader's choice, and a server has a command or a URL.
+            let text = text
+                .replace("providers.NAME", "providers.openai")
+                .replace(
+                    "[mcp.servers.NAME]",
+                    "[mcp.servers.files]\ncommand = \"files\"",
+                )
+                .replace("mcp.servers.NAME", "mcp.servers.files");
+            is_good(&folder, &text).await
         };
         if let Err(problems) = taken {
             panic!("{}:{}: {problems}", sample.document, sample.line);
