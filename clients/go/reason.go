@@ -65,4 +65,9 @@ const (
 	ReasonInputDeclined               Reason = "INPUT_DECLINED"
 	ReasonInputNotFound               Reason = "INPUT_NOT_FOUND"
 	ReasonInputAlreadyAnswered        Reason = "INPUT_ALREADY_ANSWERED"
+	ReasonThreadNotFound              Reason = "THREAD_NOT_FOUND"
+	ReasonThreadBusy                  Reason = "THREAD_BUSY"
+	ReasonThreadHeadMismatch          Reason = "THREAD_HEAD_MISMATCH"
+	ReasonThreadInUse                 Reason = "THREAD_IN_USE"
+	ReasonTooManyMessages             Reason = "TOO_MANY_MESSAGES"
 )

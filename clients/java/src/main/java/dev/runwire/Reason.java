@@ -182,5 +182,20 @@ public final class Reason {
   /** Input already answered. */
   public static final String INPUT_ALREADY_ANSWERED = "INPUT_ALREADY_ANSWERED";
 
+  /** Thread not found. */
+  public static final String THREAD_NOT_FOUND = "THREAD_NOT_FOUND";
+
+  /** Thread busy. */
+  public static final String THREAD_BUSY = "THREAD_BUSY";
+
+  /** Thread head mismatch. */
+  public static final String THREAD_HEAD_MISMATCH = "THREAD_HEAD_MISMATCH";
+
+  /** Thread in use. */
+  public static final String THREAD_IN_USE = "THREAD_IN_USE";
+
+  /** Too many messages. */
+  public static final String TOO_MANY_MESSAGES = "TOO_MANY_MESSAGES";
+
   private Reason() {}
 }
