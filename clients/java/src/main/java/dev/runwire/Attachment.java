@@ -144,8 +144,7 @@ final class Attachment
       return;
     }
     transport.nudge();
-    session =
-        new Duplex<>(transport, RunServiceGrpc.getAttachRunMethod(), options, WORDING, this);
+    session = new Duplex<>(transport, RunServiceGrpc.getAttachRunMethod(), options, WORDING, this);
     session.start(AttachRunRequest.newBuilder().setStart(startOf(session)).build());
   }
 
@@ -219,8 +218,7 @@ final class Attachment
   }
 
   @Override
-  public void onEnd(
-      Duplex<AttachRunRequest, AttachRunResponse> from, RunwireException ended) {
+  public void onEnd(Duplex<AttachRunRequest, AttachRunResponse> from, RunwireException ended) {
     engine.disconnect(from);
     synchronized (this) {
       if (isFinished || isLeft) {

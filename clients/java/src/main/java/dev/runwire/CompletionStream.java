@@ -8,7 +8,8 @@ import io.grpc.Status;
 import java.util.concurrent.CompletableFuture;
 
 /**
- * A completion as it is made. The last chunk has the whole. Closing it early cancels the completion.
+ * A completion as it is made. The last chunk has the whole. Closing it early cancels the
+ * completion.
  */
 public final class CompletionStream extends EventStream<Chunk> {
   private volatile Completion completion;

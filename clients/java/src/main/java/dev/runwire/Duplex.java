@@ -27,7 +27,9 @@ final class Duplex<Q, R> implements Session {
 
   /** What a stream says to its owner; one call at a time. */
   interface Listener<Q, R> {
-    /** The server's next message. Returns whether the one after it is wanted; if not, see more(). */
+    /**
+     * The server's next message. Returns whether the one after it is wanted; if not, see more().
+     */
     boolean onMessage(Duplex<Q, R> from, R message);
 
     /** The stream is over; null: well. */

@@ -18,8 +18,8 @@ import java.util.concurrent.ScheduledExecutorService;
  * Runs the calls of one host, or of one attached run: commands in, reports out. It knows nothing of
  * gRPC.
  *
- * <p>A session is one stream: the engine sends reports into the current one and is told the commands
- * that come out of it. Calls outlive sessions; a report is kept until its receipt.
+ * <p>A session is one stream: the engine sends reports into the current one and is told the
+ * commands that come out of it. Calls outlive sessions; a report is kept until its receipt.
  *
  * <p>The rule that makes "at most once" true stands here and nowhere else: a tool that is neither
  * read-only nor idempotent starts only after the receipt of its acceptance.

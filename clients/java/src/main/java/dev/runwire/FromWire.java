@@ -23,10 +23,7 @@ final class FromWire {
 
   static Message message(dev.runwire.v1.Message message) {
     return new Message(
-        role(message.getRole()),
-        parts(message.getPartsList()),
-        message.getId(),
-        message.getName());
+        role(message.getRole()), parts(message.getPartsList()), message.getId(), message.getName());
   }
 
   static Completion completion(dev.runwire.v1.Completion completion) {
@@ -76,6 +73,7 @@ final class FromWire {
     return switch (state) {
       case STATE_QUEUED -> RunState.QUEUED;
       case STATE_RUNNING -> RunState.RUNNING;
+      case STATE_INPUT_REQUIRED -> RunState.INPUT_REQUIRED;
       case STATE_CANCELLING -> RunState.CANCELLING;
       case STATE_SUCCEEDED -> RunState.SUCCEEDED;
       case STATE_FAILED -> RunState.FAILED;
@@ -84,7 +82,9 @@ final class FromWire {
     };
   }
 
-  /** The events of an entry of a log; none for heartbeats, and for what this version does not know. */
+  /**
+   * The events of an entry of a log; none for heartbeats, and for what this version does not know.
+   */
   static List<RunEvent> events(String runId, dev.runwire.v1.RunEvent event) {
     Position at =
         new Position(
@@ -102,9 +102,7 @@ final class FromWire {
         dev.runwire.v1.MessageDiscarded discarded = event.getMessageDiscarded();
         yield List.of(
             new RunEvent.MessageDiscarded(
-                at,
-                discarded.getMessageId(),
-                error(discarded.hasError(), discarded.getError())));
+                at, discarded.getMessageId(), error(discarded.hasError(), discarded.getError())));
       }
       case TOOL_CALL_UPDATED -> List.of(updated(at, event.getToolCallUpdated()));
       case RUN_UPDATED -> List.of(new RunEvent.RunUpdated(at, run(event.getRunUpdated())));
@@ -193,7 +191,8 @@ final class FromWire {
 
   private static Part part(dev.runwire.v1.Part part) {
     return switch (part.getContentCase()) {
-      case TEXT -> new Part.Text(part.getText(), part.getProviderState(), part.getCacheBreakpoint());
+      case TEXT ->
+          new Part.Text(part.getText(), part.getProviderState(), part.getCacheBreakpoint());
       case REASONING ->
           new Part.Reasoning(
               part.getReasoning().getText(), part.getProviderState(), part.getCacheBreakpoint());
@@ -277,6 +276,7 @@ final class FromWire {
     return switch (state) {
       case STATE_PENDING -> CallState.PENDING;
       case STATE_RUNNING -> CallState.RUNNING;
+      case STATE_INPUT_REQUIRED -> CallState.INPUT_REQUIRED;
       case STATE_SUCCEEDED -> CallState.SUCCEEDED;
       case STATE_FAILED -> CallState.FAILED;
       case STATE_CANCELLED -> CallState.CANCELLED;

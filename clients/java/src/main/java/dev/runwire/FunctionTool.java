@@ -17,8 +17,7 @@ public final class FunctionTool implements ToolBinding {
   private final ToolFunction<String> function;
   private final Times times;
 
-  private FunctionTool(
-      dev.runwire.v1.Tool definition, ToolFunction<String> function, Times times) {
+  private FunctionTool(dev.runwire.v1.Tool definition, ToolFunction<String> function, Times times) {
     this.definition = definition;
     this.function = function;
     this.times = times;
@@ -51,9 +50,9 @@ public final class FunctionTool implements ToolBinding {
   }
 
   /**
-   * Makes tools of an object's methods that have a {@link Tool} annotation, inherited ones included.
-   * The arguments are the method's parameters, or the components of its only parameter if that is a
-   * record; a {@link CallContext} among them is given the call.
+   * Makes tools of an object's methods that have a {@link Tool} annotation, inherited ones
+   * included. The arguments are the method's parameters, or the components of its only parameter if
+   * that is a record; a {@link CallContext} among them is given the call.
    *
    * @throws IllegalArgumentException there is none, or one has no JSON Schema
    */

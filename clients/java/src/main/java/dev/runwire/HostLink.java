@@ -23,8 +23,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Keeps a host registered, across any number of streams. A stream that will end is left once the next
- * one is live, so that calls go on coming meanwhile.
+ * Keeps a host registered, across any number of streams. A stream that will end is left once the
+ * next one is live, so that calls go on coming meanwhile.
  */
 final class HostLink implements Duplex.Listener<HostToolsRequest, HostToolsResponse> {
   /** How long the server may take to end a stream. */
@@ -42,7 +42,8 @@ final class HostLink implements Duplex.Listener<HostToolsRequest, HostToolsRespo
           heartbeat -> HostToolsRequest.newBuilder().setHeartbeat(heartbeat).build());
 
   /** Who registers what. */
-  record Settings(String hostId, List<FunctionTool> tools, int window, Map<String, String> labels) {}
+  record Settings(
+      String hostId, List<FunctionTool> tools, int window, Map<String, String> labels) {}
 
   private final Transport transport;
   private final Settings settings;
@@ -72,8 +73,7 @@ final class HostLink implements Duplex.Listener<HostToolsRequest, HostToolsRespo
     this.transport = transport;
     this.settings = settings;
     engine =
-        new Engine(
-            settings.tools(), new Engine.Means(transport.toolExecutor(), transport.clock()));
+        new Engine(settings.tools(), new Engine.Means(transport.toolExecutor(), transport.clock()));
   }
 
   String hostId() {
@@ -188,8 +188,7 @@ final class HostLink implements Duplex.Listener<HostToolsRequest, HostToolsRespo
     return true;
   }
 
-  private void registered(
-      Duplex<HostToolsRequest, HostToolsResponse> from, HostRegistered answer) {
+  private void registered(Duplex<HostToolsRequest, HostToolsResponse> from, HostRegistered answer) {
     synchronized (this) {
       if (from != next) {
         return;

@@ -7,9 +7,11 @@ import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.datatype.jdk8.Jdk8Module;
 import com.fasterxml.jackson.datatype.jsr310.JavaTimeModule;
+import java.io.IOException;
 
 /** JSON without loss: integers of any size, decimals as they are written, keys in their order. */
 final class Json {
@@ -39,6 +41,7 @@ final class Json {
   }
 
   /** Reads a tool's arguments. */
+  @SuppressWarnings("TypeParameterUnusedInFormals") // The caller knows what the type is of.
   static <I> I arguments(String json, JavaType type) throws ToolException {
     try {
       return MAPPER.readValue(orEmpty(json), type);
@@ -61,7 +64,7 @@ final class Json {
     try {
       JsonNode value = node == null ? MAPPER.nullNode() : node;
       return MAPPER.readerFor(type).readValue(MAPPER.treeAsTokens(value));
-    } catch (java.io.IOException e) {
+    } catch (IOException e) {
       throw invalid(e);
     }
   }
@@ -70,12 +73,18 @@ final class Json {
     return json.isEmpty() ? "{}" : json;
   }
 
-  /** What Jackson says of a place quotes the source, and so the arguments: the model knows them. */
-  private static ToolException invalid(java.io.IOException e) {
-    String message =
-        e instanceof JsonMappingException mapping
-            ? mapping.getPathReference() + ": " + mapping.getOriginalMessage()
-            : e.getMessage();
-    return new ToolException("invalid arguments: " + message, e);
+  /** Says where, in the words of JSON: the names of our types mean nothing to a model. */
+  private static ToolException invalid(IOException e) {
+    StringBuilder place = new StringBuilder();
+    if (e instanceof JsonMappingException mapping) {
+      for (JsonMappingException.Reference step : mapping.getPath()) {
+        place
+            .append('/')
+            .append(step.getFieldName() == null ? step.getIndex() : step.getFieldName());
+      }
+    }
+    String at = place.isEmpty() ? "" : " at " + place;
+    String why = e instanceof MismatchedInputException ? "it does not fit the schema" : "no JSON";
+    return new ToolException("invalid arguments" + at + ": " + why, e);
   }
 }

@@ -8,8 +8,8 @@ import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 
 /**
- * A bounded queue between a stream and its one consumer. Producers never wait: they are told when it
- * is full, and called when there is room again.
+ * A bounded queue between a stream and its one consumer. Producers never wait: they are told when
+ * it is full, and called when there is room again.
  */
 final class Mailbox<T> {
   private final int limit;

@@ -41,8 +41,7 @@ public record Message(Role role, List<Part> parts, String id, String name) {
   /** The result of a call that a completion has asked for, for the next completion. */
   public static Message toolResult(String callId, String text, boolean isError) {
     Part result =
-        new Part.ToolResult(
-            callId, List.of(Part.text(text)), "", isError, ByteString.EMPTY, false);
+        new Part.ToolResult(callId, List.of(Part.text(text)), "", isError, ByteString.EMPTY, false);
     return new Message(Role.TOOL, List.of(result), "", "");
   }
 

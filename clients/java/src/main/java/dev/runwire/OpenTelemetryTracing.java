@@ -3,7 +3,6 @@ package dev.runwire;
 import io.grpc.Metadata;
 import io.opentelemetry.api.GlobalOpenTelemetry;
 import io.opentelemetry.context.Context;
-import io.opentelemetry.context.Scope;
 import io.opentelemetry.context.propagation.TextMapGetter;
 import io.opentelemetry.context.propagation.TextMapPropagator;
 import java.util.Map;
@@ -13,7 +12,9 @@ import java.util.function.Supplier;
 final class OpenTelemetryTracing extends Tracing {
   private static final TextMapGetter<Map<String, String>> GETTER =
       new TextMapGetter<>() {
+        // Older versions of the API ask for it, newer ones have a default of their own.
         @Override
+        @SuppressWarnings("deprecation")
         public Iterable<String> keys(Map<String, String> carrier) {
           return carrier.keySet();
         }
@@ -45,9 +46,7 @@ final class OpenTelemetryTracing extends Tracing {
       return work.get();
     }
     Map<String, String> carrier = Map.of("traceparent", traceparent, "tracestate", tracestate);
-    try (Scope scope = propagator().extract(Context.current(), carrier, GETTER).makeCurrent()) {
-      return work.get();
-    }
+    return propagator().extract(Context.current(), carrier, GETTER).wrapSupplier(work).get();
   }
 
   private static TextMapPropagator propagator() {

@@ -56,8 +56,7 @@ public sealed interface Part {
    * @param providerState see {@link Part#providerState()}
    * @param cacheBreakpoint see {@link Part#cacheBreakpoint()}
    */
-  record Reasoning(String text, ByteString providerState, boolean cacheBreakpoint)
-      implements Part {
+  record Reasoning(String text, ByteString providerState, boolean cacheBreakpoint) implements Part {
     @Override
     public Reasoning cached() {
       return new Reasoning(text, providerState, true);

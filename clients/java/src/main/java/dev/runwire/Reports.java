@@ -11,7 +11,9 @@ import java.util.List;
 
 /** What a host says about a call. */
 final class Reports {
-  /** A larger report would end the stream, and every other call's with it. The server's is lower. */
+  /**
+   * A larger report would end the stream, and every other call's with it. The server's is lower.
+   */
   private static final int MAX_RESULT_BYTES = 3 << 20;
 
   private static final int MAX_ERROR_CHARS = 16 << 10;
@@ -29,10 +31,7 @@ final class Reports {
 
   static ToolCallReport draining(ToolCallRef ref) {
     return rejection(
-        ref,
-        Status.Code.UNAVAILABLE,
-        Reason.SERVER_DRAINING,
-        "this stream takes no more calls");
+        ref, Status.Code.UNAVAILABLE, Reason.SERVER_DRAINING, "this stream takes no more calls");
   }
 
   static ToolCallReport.Builder progress(RunEvent.Progress progress) {
@@ -101,9 +100,6 @@ final class Reports {
   }
 
   private static Error.Builder error(Status.Code code, String reason, String message) {
-    return Error.newBuilder()
-        .setCode(code.value())
-        .setReason(reason)
-        .setMessage(message);
+    return Error.newBuilder().setCode(code.value()).setReason(reason).setMessage(message);
   }
 }

@@ -65,13 +65,12 @@ public record Run(
       case SUCCEEDED -> Optional.of(RunStatus.COMPLETED);
       case CANCELLED -> Optional.of(RunStatus.CANCELLED);
       case FAILED -> Optional.of(failureStatus());
-      case UNKNOWN, QUEUED, RUNNING, CANCELLING -> Optional.empty();
+      case UNKNOWN, QUEUED, RUNNING, INPUT_REQUIRED, CANCELLING -> Optional.empty();
     };
   }
 
   private RunStatus failureStatus() {
-    boolean usedUp =
-        error.filter(e -> e.reason().equals(Reason.MAX_TURNS_EXCEEDED)).isPresent();
+    boolean usedUp = error.filter(e -> e.reason().equals(Reason.MAX_TURNS_EXCEEDED)).isPresent();
     return usedUp ? RunStatus.MAX_TURNS_EXCEEDED : RunStatus.FAILED;
   }
 }

@@ -120,8 +120,7 @@ public sealed interface RunEvent {
    * @param partial messages in progress, as far as they have come
    * @param calls those that are not done
    */
-  record Snapshot(
-      Position at, Run run, List<MessageCompleted> partial, List<ToolCallUpdated> calls)
+  record Snapshot(Position at, Run run, List<MessageCompleted> partial, List<ToolCallUpdated> calls)
       implements RunEvent {
     /** Copies the lists. */
     public Snapshot {

@@ -4,10 +4,12 @@ package dev.runwire;
 public enum RunState {
   /** One that this version does not know. */
   UNKNOWN,
-  /** Created; its first turn has not begun. */
+  /** Created, or waits for the runs before it in its thread. */
   QUEUED,
   /** Works. */
   RUNNING,
+  /** Waits for people: an approval, or the answer to a question. */
+  INPUT_REQUIRED,
   /** Was asked to stop and is stopping. */
   CANCELLING,
   /** Ended well. */

@@ -71,8 +71,8 @@ public final class Runs {
   }
 
   /**
-   * Asks a run to stop, and returns it as it is then. It is harmless twice, and after the end. Watch
-   * for the end.
+   * Asks a run to stop, and returns it as it is then. It is harmless twice, and after the end.
+   * Watch for the end.
    *
    * @param reason kept with the run; may be empty
    */

@@ -102,8 +102,8 @@ public final class Runwire implements AutoCloseable {
   }
 
   /**
-   * Runs an agent to its end. The agent's own tools are called here, several at a time. An interrupt
-   * asks the run to stop, unless it is detached.
+   * Runs an agent to its end. The agent's own tools are called here, several at a time. An
+   * interrupt asks the run to stop, unless it is detached.
    *
    * @throws RunFailedException the run failed
    * @throws RunwireException the run could not be created or followed
@@ -291,7 +291,8 @@ public final class Runwire implements AutoCloseable {
       address = address.replaceFirst("^https?://", "").replaceFirst("/$", "");
       ChannelCredentials secured =
           credentials.orElseGet(
-              () -> isSecure ? TlsChannelCredentials.create() : InsecureChannelCredentials.create());
+              () ->
+                  isSecure ? TlsChannelCredentials.create() : InsecureChannelCredentials.create());
       return new Runwire(
           new Transport(
               new Transport.Settings(

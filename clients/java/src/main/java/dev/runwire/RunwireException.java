@@ -167,33 +167,38 @@ public class RunwireException extends RuntimeException {
 
   private static Details detailed(
       Status.Code code, String message, com.google.rpc.Status status, Throwable cause) {
-    String reason = "";
-    Map<String, String> metadata = Map.of();
-    java.time.Duration retryDelay = null;
+    ErrorInfo info =
+        find(status, ErrorInfo.class)
+            .filter(found -> found.getDomain().equals(DOMAIN))
+            .orElse(ErrorInfo.getDefaultInstance());
     List<Violation> violations = new ArrayList<>();
+    find(status, BadRequest.class)
+        .map(BadRequest::getFieldViolationsList)
+        .orElse(List.of())
+        .forEach(wrong -> violations.add(new Violation(wrong.getField(), wrong.getDescription())));
+    return new Details(
+        code,
+        info.getReason(),
+        message,
+        Map.copyOf(info.getMetadataMap()),
+        find(status, RetryInfo.class).map(retry -> toDuration(retry.getRetryDelay())).orElse(null),
+        List.copyOf(violations),
+        cause);
+  }
+
+  /** A detail of this kind; one that cannot be read is as none: the others stand. */
+  private static <T extends com.google.protobuf.Message> Optional<T> find(
+      com.google.rpc.Status status, Class<T> kind) {
     for (Any detail : status.getDetailsList()) {
       try {
-        if (detail.is(ErrorInfo.class)) {
-          ErrorInfo info = detail.unpack(ErrorInfo.class);
-          if (info.getDomain().equals(DOMAIN)) {
-            reason = info.getReason();
-            metadata = Map.copyOf(info.getMetadataMap());
-          }
-        } else if (detail.is(RetryInfo.class)) {
-          RetryInfo info = detail.unpack(RetryInfo.class);
-          retryDelay = toDuration(info.getRetryDelay());
-        } else if (detail.is(BadRequest.class)) {
-          for (BadRequest.FieldViolation violation :
-              detail.unpack(BadRequest.class).getFieldViolationsList()) {
-            violations.add(new Violation(violation.getField(), violation.getDescription()));
-          }
+        if (detail.is(kind)) {
+          return Optional.of(detail.unpack(kind));
         }
       } catch (InvalidProtocolBufferException e) {
-        continue; // The other details stand.
+        return Optional.empty();
       }
     }
-    return new Details(
-        code, reason, message, metadata, retryDelay, List.copyOf(violations), cause);
+    return Optional.empty();
   }
 
   /** What an exception carries. */

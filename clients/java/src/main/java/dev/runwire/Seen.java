@@ -7,7 +7,9 @@ import java.util.LinkedHashSet;
 import java.util.Map;
 import java.util.Set;
 
-/** What a watch of many runs has shown: one that goes on from an early cursor comes upon it twice. */
+/**
+ * What a watch of many runs has shown: one that goes on from an early cursor comes upon it twice.
+ */
 final class Seen {
   /** Runs that have ended and are remembered. */
   private static final int MAX_FINISHED = 4_096;

@@ -55,6 +55,7 @@ final class ToWire {
       case UNKNOWN -> dev.runwire.v1.Run.State.STATE_UNSPECIFIED;
       case QUEUED -> dev.runwire.v1.Run.State.STATE_QUEUED;
       case RUNNING -> dev.runwire.v1.Run.State.STATE_RUNNING;
+      case INPUT_REQUIRED -> dev.runwire.v1.Run.State.STATE_INPUT_REQUIRED;
       case CANCELLING -> dev.runwire.v1.Run.State.STATE_CANCELLING;
       case SUCCEEDED -> dev.runwire.v1.Run.State.STATE_SUCCEEDED;
       case FAILED -> dev.runwire.v1.Run.State.STATE_FAILED;
@@ -75,9 +76,7 @@ final class ToWire {
             .setHostId(hosted.hostId())
             .putAllHostLabels(hosted.hostLabels())
             .setAffinity(
-                hosted.sticky()
-                    ? HostAffinity.HOST_AFFINITY_RUN
-                    : HostAffinity.HOST_AFFINITY_ANY);
+                hosted.sticky() ? HostAffinity.HOST_AFFINITY_RUN : HostAffinity.HOST_AFFINITY_ANY);
     return bounded(ToolBinding.newBuilder().setHosted(wire), hosted.times());
   }
 

@@ -13,8 +13,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Serves tools to any run of the tenant. It registers, reconnects when the connection is lost, keeps
- * every result until the server has stored it, and drains when it is closed.
+ * Serves tools to any run of the tenant. It registers, reconnects when the connection is lost,
+ * keeps every result until the server has stored it, and drains when it is closed.
  */
 public final class ToolHost implements AutoCloseable {
   private static final Logger LOGGER = LoggerFactory.getLogger(Runwire.class);
@@ -57,8 +57,8 @@ public final class ToolHost implements AutoCloseable {
   }
 
   /**
-   * Registers, and returns once the tools are live. A server that cannot be reached is waited for. A
-   * host is started once.
+   * Registers, and returns once the tools are live. A server that cannot be reached is waited for.
+   * A host is started once.
    *
    * @throws RunwireException the server refuses the host, or all of its tools
    */

@@ -3,13 +3,16 @@ package dev.runwire;
 import io.grpc.Metadata;
 import java.util.function.Supplier;
 
-/** Carries trace context when the program has OpenTelemetry; its propagator decides what is sent. */
+/**
+ * Carries trace context when the program has OpenTelemetry; its propagator decides what is sent.
+ */
 class Tracing {
   static final Tracing INSTANCE = load();
 
   private static Tracing load() {
     try {
-      Class.forName("io.opentelemetry.api.GlobalOpenTelemetry", false, Tracing.class.getClassLoader());
+      Class.forName(
+          "io.opentelemetry.api.GlobalOpenTelemetry", false, Tracing.class.getClassLoader());
       return new OpenTelemetryTracing();
     } catch (ClassNotFoundException | LinkageError e) {
       return new Tracing();

@@ -238,7 +238,8 @@ final class Transport implements AutoCloseable {
     @Override
     public void onCompleted() {
       future.completeExceptionally(
-          RunwireException.of(io.grpc.Status.Code.INTERNAL, "", "the call ended without a response"));
+          RunwireException.of(
+              io.grpc.Status.Code.INTERNAL, "", "the call ended without a response"));
     }
   }
 
@@ -261,11 +262,16 @@ final class Transport implements AutoCloseable {
                         method("ModelService", "ListModels")),
                     "retryPolicy",
                     Map.of(
-                        "maxAttempts", 4.0,
-                        "initialBackoff", "0.1s",
-                        "maxBackoff", "2s",
-                        "backoffMultiplier", 2.0,
-                        "retryableStatusCodes", List.of("UNAVAILABLE")))));
+                        "maxAttempts",
+                        4.0,
+                        "initialBackoff",
+                        "0.1s",
+                        "maxBackoff",
+                        "2s",
+                        "backoffMultiplier",
+                        2.0,
+                        "retryableStatusCodes",
+                        List.of("UNAVAILABLE")))));
 
     private static Map<String, Object> method(String service, String name) {
       return Map.of("service", "runwire.v1." + service, "method", name);

@@ -14,9 +14,9 @@ import io.grpc.netty.shaded.io.netty.util.AsciiString;
 /**
  * The flow-control windows of a connection.
  *
- * <p>gRPC has one number for a stream's window and the connection's. With it, one consumer that does
- * not keep up takes the connection's whole window, and every other stream stands still. Here the
- * connection's is larger, as that of the server is.
+ * <p>gRPC has one number for a stream's window and the connection's. With it, one consumer that
+ * does not keep up takes the connection's whole window, and every other stream stands still. Here
+ * the connection's is larger, as that of the server is.
  */
 final class Windows {
   /** The server's window of a stream. A fixed one also switches the adaptive window off. */

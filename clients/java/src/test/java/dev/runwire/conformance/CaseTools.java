@@ -32,7 +32,7 @@ final class CaseTools {
 
   record Where(@Param("The city's name.") String city) {}
 
-  record Number(long value) {}
+  record Amount(long value) {}
 
   record Anything(double zulu, Map<String, Object> alpha, String mike) {}
 
@@ -46,8 +46,7 @@ final class CaseTools {
       case "get_weather" ->
           FunctionTool.of(
               as, "Say the weather in a city.", Where.class, (in, call) -> in.city() + ": sun");
-      case "echo" ->
-          FunctionTool.of(as, "Say it again.", Number.class, (in, call) -> in.value());
+      case "echo" -> FunctionTool.of(as, "Say it again.", Amount.class, (in, call) -> in.value());
       case "verbatim" -> FunctionTool.of(as, "Take what comes.", Anything.class, this::verbatim);
       case "fail" ->
           FunctionTool.of(
@@ -57,17 +56,14 @@ final class CaseTools {
               (in, call) -> {
                 throw new ToolException("no such file");
               });
-      case "crash" ->
-          FunctionTool.of(as, "Crash.", Nothing.class, (in, call) -> List.of().get(0));
+      case "crash" -> FunctionTool.of(as, "Crash.", Nothing.class, (in, call) -> List.of().get(0));
       case "flood" ->
           FunctionTool.of(
               as, "Say far too much.", Nothing.class, (in, call) -> "x".repeat(FLOOD_BYTES));
       case "together" -> FunctionTool.of(as, "Meet the others.", Nothing.class, this::together);
       case "advance" -> FunctionTool.of(as, "Get on.", Nothing.class, this::advance);
-      case "gate" ->
-          FunctionTool.of(as, "Wait until it is opened.", Nothing.class, this::gate);
-      case "wait" ->
-          FunctionTool.of(as, "Wait to be told to stop.", Nothing.class, this::await);
+      case "gate" -> FunctionTool.of(as, "Wait until it is opened.", Nothing.class, this::gate);
+      case "wait" -> FunctionTool.of(as, "Wait to be told to stop.", Nothing.class, this::await);
       default -> throw new IllegalArgumentException("no such tool: " + name);
     };
   }

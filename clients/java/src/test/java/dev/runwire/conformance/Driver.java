@@ -11,16 +11,19 @@ import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** The driver of the conformance cases: plays what the runner says, in lines of JSON. */
 public final class Driver {
+  private static final Logger LOGGER = LoggerFactory.getLogger(Driver.class);
   private static final ObjectMapper MAPPER = new ObjectMapper();
-  private static final JsonNode END = MAPPER.createObjectNode();
 
   private final PrintStream output = new PrintStream(System.out, false, StandardCharsets.UTF_8);
-  private final BlockingQueue<JsonNode> cases = new LinkedBlockingQueue<>();
+  private final BlockingQueue<Optional<JsonNode>> cases = new LinkedBlockingQueue<>();
   private final Words words = new Words();
 
   private Driver() {}
@@ -35,14 +38,15 @@ public final class Driver {
   }
 
   private void drive() throws InterruptedException {
-    for (JsonNode line = cases.take(); line != END; line = cases.take()) {
+    for (Optional<JsonNode> next = cases.take(); next.isPresent(); next = cases.take()) {
+      JsonNode line = next.get();
       Map<String, Object> seen;
       try {
         seen = new Player(line, words, this::say).play();
       } catch (RunwireException e) {
         seen = Sights.of(e);
       } catch (RuntimeException e) {
-        e.printStackTrace();
+        LOGGER.error("not played", e);
         seen = Map.of("code", "NONE", "reason", String.valueOf(e));
       }
       say(Map.of("seen", seen));
@@ -59,15 +63,15 @@ public final class Driver {
         JsonNode line = MAPPER.readTree(text);
         if (line.has("case")) {
           words.reset();
-          cases.add(line);
+          cases.add(Optional.of(line));
         } else {
           words.hear(line);
         }
       }
     } catch (IOException e) {
-      e.printStackTrace();
+      LOGGER.error("the runner is gone", e);
     }
-    cases.add(END);
+    cases.add(Optional.empty());
   }
 
   private void say(Map<String, ?> message) {

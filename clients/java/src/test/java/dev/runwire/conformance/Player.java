@@ -35,6 +35,7 @@ import io.grpc.stub.StreamObserver;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -94,18 +95,17 @@ final class Player {
   }
 
   private Map<String, Object> glance() {
-    int deltas = 0;
     try (CompletionStream stream = client.stream(completion(false))) {
-      for (Chunk chunk : stream) {
-        if (++deltas == 3) {
-          break;
-        }
+      Iterator<Chunk> chunks = stream.iterator();
+      for (int i = 0; i < 3; i++) {
+        chunks.next();
       }
     }
     Completion completion = client.complete("script:echo", input());
     return Sights.of(completion);
   }
 
+  @SuppressWarnings("try") // It is also closed from elsewhere: what leaving means.
   private Map<String, Object> run() {
     List<RunEvent> events = new ArrayList<>();
     CompletableFuture<String> started = new CompletableFuture<>();
@@ -190,7 +190,8 @@ final class Player {
   private Map<String, Object> bare() {
     CompletableFuture<dev.runwire.v1.Run> last = new CompletableFuture<>();
     StreamObserver<AttachRunRequest> requests =
-        RunServiceGrpc.newStub(client.streamChannel()).attachRun(new Listening(last, new AtomicReference<>()));
+        RunServiceGrpc.newStub(client.streamChannel())
+            .attachRun(new Listening(last, new AtomicReference<>()));
     Message message =
         Message.newBuilder()
             .setRole(Role.ROLE_USER)
@@ -261,8 +262,7 @@ final class Player {
   }
 
   private GenerationOptions options() {
-    boolean isRequired =
-        told.path("options").path("tool_choice").asText().equals("required");
+    boolean isRequired = told.path("options").path("tool_choice").asText().equals("required");
     return isRequired
         ? GenerationOptions.builder().toolChoice(ToolChoice.REQUIRED).build()
         : GenerationOptions.DEFAULTS;

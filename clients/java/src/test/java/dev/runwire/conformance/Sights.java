@@ -51,7 +51,8 @@ final class Sights {
       } else if (event instanceof RunEvent.ToolCallUpdated updated) {
         updated
             .progress()
-            .ifPresent(made -> progress.add(List.of(made.progress(), made.total(), made.message())));
+            .ifPresent(
+                made -> progress.add(List.of(made.progress(), made.total(), made.message())));
       }
     }
     seen.put("text", run.output());
