@@ -226,6 +226,20 @@ async fn a_wrong_run_is_refused_by_reason_and_field() {
         ),
         (
             |s| {
+                let subagent = v1::Subagent {
+                    tool: Some(tool("t")),
+                    agent: s.agent.clone(),
+                };
+                s.agent.as_mut().unwrap().tools = vec![v1::ToolBinding {
+                    binding: Some(v1::tool_binding::Binding::Subagent(subagent)),
+                    ..v1::ToolBinding::default()
+                }];
+            },
+            "INVALID_REQUEST",
+            "spec.agent.tools[0].subagent",
+        ),
+        (
+            |s| {
                 s.limits = Some(v1::RunLimits {
                     max_turns: Some(1_000_000),
                     ..v1::RunLimits::default()

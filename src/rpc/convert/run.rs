@@ -103,7 +103,10 @@ impl Intake {
                 ToolTarget::Hosted(decode_hosted(hosted, &at.field("hosted"))?)
             }
             Binding::Subagent(subagent) => {
-                ToolTarget::Subagent(Arc::new(self.subagent(subagent, &at.field("subagent"))?))
+                let at = at.field("subagent");
+                self.subagent(subagent, &at)?;
+                // Nobody would run its calls as yet: better refused than waited for in vain.
+                return Err(at.invalid("cannot be run by this version of the server"));
             }
             Binding::Mcp(mcp) => {
                 let (tools, most) = self.mcp_tools(mcp, &at.field("mcp"))?;
