@@ -35,3 +35,5 @@ go_tool staticcheck "honnef.co/go/tools/cmd/staticcheck@v$STATICCHECK"
 
 npm_ci clients/typescript
 (cd clients/typescript && npm run --silent lint && npm run --silent docs)
+
+(cd clients/java && maven --quiet spotless:check && maven -Plint test-compile)

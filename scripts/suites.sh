@@ -33,6 +33,11 @@ read_node() {
   # The summary of node's test runner. A skipped test has not passed, and nothing here may skip.
   awk '/^ℹ pass / { p += $3 } /^ℹ (fail|cancelled|skipped|todo) / { f += $3 } END { print p + 0, f + 0 }' "$1"
 }
+read_surefire() {
+  # The closing line of each project. A skipped test has not passed, and nothing here may skip.
+  awk -F'[:,]' '/^\[[A-Z]+\] Tests run: [0-9]+, .*Skipped: [0-9]+$/ { bad = $4 + $6 + $8; p += $2 - bad; f += bad }
+    END { print p + 0, f + 0 }' "$1"
+}
 read_counts() {
   # The last line of the form "N passed, N failed"; a word may stand before it.
   local counts

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests: the contract's lint, Rust, the clients, and what these have in common. Installs what it needs; wants cargo, python3, go and node.
+# All tests: the contract's lint, Rust, the clients, and what these have in common. Installs what it needs; wants cargo, python3, go, node, java and mvn.
 set -u
 # shellcheck source=scripts/tools.sh
 . "$(dirname "$0")/tools.sh"
@@ -26,11 +26,18 @@ typescript_tests() {
   npm_ci clients/typescript && (cd clients/typescript && RUNWIRE_BIN="$TOP/target/debug/runwire" npm test --silent)
 }
 
+# The examples are a project of their own: they use the package that the first one installs.
+java_tests() {
+  (cd clients/java && RUNWIRE_BIN="$TOP/target/debug/runwire" maven install) &&
+    (cd clients/java/examples && RUNWIRE_BIN="$TOP/target/debug/runwire" maven test)
+}
+
 suite 'contract' exit contract
 suite 'rust' cargo cargo test --locked --no-fail-fast
 suite 'python' pytest python_tests
 suite 'go' go go_tests
 suite 'typescript' node typescript_tests
+suite 'java' surefire java_tests
 suite 'conformance' counts clients/conformance/run
 
 summary

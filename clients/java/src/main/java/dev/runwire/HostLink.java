@@ -121,15 +121,18 @@ final class HostLink implements Duplex.Listener<HostToolsRequest, HostToolsRespo
     return ended;
   }
 
-  /** Cancels what still runs, and ends the streams. */
+  /** Cancels what still runs, and ends the streams: at once if the server would wait for a call. */
   CompletableFuture<Void> leave() {
+    boolean isIdle = engine.isIdle();
     engine.abort();
     synchronized (this) {
       isLeaving = true;
       if (next != null) {
         next.close();
       }
-      if (current != null) {
+      if (!isIdle) {
+        open.forEach(Duplex::close);
+      } else if (current != null) {
         current.finish(CLOSE_TIME.toMillis());
       }
       if (open.isEmpty()) {

@@ -8,7 +8,6 @@ import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Optional;
-import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.RejectedExecutionException;
@@ -164,7 +163,7 @@ final class HostedCall {
     if (LOGGER.isDebugEnabled()) {
       LOGGER.debug("tool {} failed at {}", tool.name(), (Object) thrown.getStackTrace());
     }
-    if (thrown instanceof ToolException || thrown instanceof CancellationException) {
+    if (thrown instanceof ToolException) {
       engine.finish(this, Reports.failed(ref, String.valueOf(thrown.getMessage())));
     } else if (thrown instanceof Exception) {
       String name = thrown.getClass().getSimpleName();

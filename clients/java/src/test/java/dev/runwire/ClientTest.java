@@ -184,7 +184,7 @@ class ClientTest {
                 "{\"type\":\"object\"}",
                 (in, call) -> {
                   begun.countDown();
-                  return answer;
+                  return answer.copy(); // Leaving cancels what the function has returned.
                 })
             .idempotent();
     String runId;
@@ -242,8 +242,9 @@ class ClientTest {
     try (EventStream<RunEvent> watch = client.runs().watchAll(filter, WatchOptions.ALL)) {
       watch.forEachAsync(
           event -> {
-            if (event instanceof RunEvent.RunUpdated updated && updated.run().isFinished()
-                || event instanceof RunEvent.Snapshot snapshot && snapshot.run().isFinished()) {
+            if ((event instanceof RunEvent.RunUpdated updated && updated.run().isFinished())
+                || (event instanceof RunEvent.Snapshot snapshot
+                    && snapshot.run().isFinished())) {
               ended.add(event.at().runId());
             }
             if (ended.size() == 3) {
