@@ -243,8 +243,7 @@ class ClientTest {
       watch.forEachAsync(
           event -> {
             if ((event instanceof RunEvent.RunUpdated updated && updated.run().isFinished())
-                || (event instanceof RunEvent.Snapshot snapshot
-                    && snapshot.run().isFinished())) {
+                || (event instanceof RunEvent.Snapshot snapshot && snapshot.run().isFinished())) {
               ended.add(event.at().runId());
             }
             if (ended.size() == 3) {
